@@ -1,0 +1,106 @@
+# Completions of tgmtool for bash. Written by python -m tgmtool.cli.reference; do not edit.
+
+_tgmtool_words() { # WORDS TYPED
+    local word
+    while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -W "$1" -- "$2")
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *: ]]; then compopt -o nospace 2>/dev/null; fi
+}
+
+_tgmtool_files() { # any|tgm|directory TYPED
+    local name found=
+    compopt -o filenames 2>/dev/null
+    if [[ $1 == tgm ]]; then
+        while IFS= read -r name; do
+            COMPREPLY+=("$name")
+            found=yes
+        done < <(compgen -f -X '!*.tgm' -- "$2")
+    fi
+    if [[ $1 == directory || -n $found ]]; then
+        while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen -d -- "$2")
+    else
+        while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen -f -- "$2")
+    fi
+}
+
+_tgmtool() {
+    local typed=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} equals='' command='' files='' i
+    COMPREPLY=()
+    if [[ $typed == = ]]; then
+        typed='' equals='='
+    elif [[ $before == = && COMP_CWORD -ge 2 ]]; then
+        before=${COMP_WORDS[COMP_CWORD - 2]} equals='='
+    fi
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+            --) files=yes ;;
+            --color) ((i++)) ;;
+            encode|tail|scan|validate|cat-remote) [[ -n $command ]] || command=${COMP_WORDS[i]} ;;
+        esac
+    done
+    if [[ -z $files ]]; then
+        case "$command $before$equals" in
+            'tail --follow=') _tgmtool_words 'name descriptor' "$typed"; return ;;
+        esac
+        case "$command $before" in
+            ' --color') _tgmtool_words 'auto always never' "$typed"; return ;;
+            'encode -o'|'encode --output') _tgmtool_files tgm "$typed"; return ;;
+            'encode --from') _tgmtool_words 'auto npy npz raw framed csv json netcdf zarr grib tgm' "$typed"; return ;;
+            'encode --group') _tgmtool_words 'all file' "$typed"; return ;;
+            'encode --meta') _tgmtool_files any "$typed"; return ;;
+            'encode --encoding') _tgmtool_words 'none simple_packing' "$typed"; return ;;
+            'encode --filter') _tgmtool_words 'none shuffle' "$typed"; return ;;
+            'encode --compression') _tgmtool_words 'none zstd lz4 szip blosc2 zfp sz3 rle roaring' "$typed"; return ;;
+            'encode --descriptor') _tgmtool_files any "$typed"; return ;;
+            'encode --layout') _tgmtool_words 'auto buffered streaming' "$typed"; return ;;
+            'encode --commit') _tgmtool_words 'inplace rename sentinel' "$typed"; return ;;
+            'encode --fsync') _tgmtool_words 'none object message close' "$typed"; return ;;
+            'encode --color') _tgmtool_words 'auto always never' "$typed"; return ;;
+            'encode --dtype'|'encode --shape'|'encode --split-axis'|'encode --name'|'encode --dims'|'encode -s'|'encode --set'|'encode --extra'|'encode --variable'|'encode --bits'|'encode --error-bound'|'encode --convert'|'encode --compression-level'|'encode --param'|'encode --nan-mask-method'|'encode --pos-inf-mask-method'|'encode --neg-inf-mask-method'|'encode --small-mask-threshold'|'encode --pace'|'encode -J'|'encode --jobs'|'encode --max-cbor-bytes'|'encode --max-cbor-depth'|'encode --max-cbor-items'|'encode --max-ndim'|'encode --max-objects'|'encode --max-decoded-bytes'|'encode --max-retained-bytes') return ;;
+            'tail --watch') _tgmtool_words 'auto off' "$typed"; return ;;
+            'tail --unit') _tgmtool_words 'object message frame' "$typed"; return ;;
+            'tail --from') _tgmtool_words 'start end offset:' "$typed"; return ;;
+            'tail --format') _tgmtool_words 'table tsv csv ndjson json' "$typed"; return ;;
+            'tail --color') _tgmtool_words 'auto always never' "$typed"; return ;;
+            'tail -n'|'tail --last'|'tail -s'|'tail --sleep'|'tail --pid'|'tail --until'|'tail --count'|'tail --idle-timeout'|'tail --timeout'|'tail --wait-for'|'tail -w'|'tail --where'|'tail -p'|'tail --keys'|'tail -P'|'tail --add-keys'|'tail --namespace'|'tail --template'|'tail --settle'|'tail --max-cbor-bytes'|'tail --max-cbor-depth'|'tail --max-cbor-items'|'tail --max-ndim'|'tail --max-objects'|'tail --max-decoded-bytes'|'tail --max-retained-bytes') return ;;
+            'scan --unit') _tgmtool_words 'object message frame' "$typed"; return ;;
+            'scan --match') _tgmtool_words 'any all first' "$typed"; return ;;
+            'scan --format') _tgmtool_words 'table tsv csv ndjson json' "$typed"; return ;;
+            'scan --color') _tgmtool_words 'auto always never' "$typed"; return ;;
+            'scan -w'|'scan --where'|'scan -p'|'scan --keys'|'scan -P'|'scan --add-keys'|'scan --namespace'|'scan --sort'|'scan --limit'|'scan --group-by'|'scan --max-cbor-bytes'|'scan --max-cbor-depth'|'scan --max-cbor-items'|'scan --max-ndim'|'scan --max-objects'|'scan --max-decoded-bytes'|'scan --max-retained-bytes') return ;;
+            'validate --schema') _tgmtool_files any "$typed"; return ;;
+            'validate --expect') _tgmtool_files any "$typed"; return ;;
+            'validate --format') _tgmtool_words 'text json ndjson junit sarif github' "$typed"; return ;;
+            'validate --files-from') _tgmtool_files any "$typed"; return ;;
+            'validate --progress') _tgmtool_words 'auto always never' "$typed"; return ;;
+            'validate --color') _tgmtool_words 'auto always never' "$typed"; return ;;
+            'validate --ignore'|'validate --min-messages'|'validate --require'|'validate --against'|'validate --atol'|'validate --rtol'|'validate --report'|'validate -J'|'validate --jobs'|'validate --max-cbor-bytes'|'validate --max-cbor-depth'|'validate --max-cbor-items'|'validate --max-ndim'|'validate --max-objects'|'validate --max-decoded-bytes'|'validate --max-retained-bytes') return ;;
+            'cat-remote --as') _tgmtool_words 'npy npz raw json ndjson' "$typed"; return ;;
+            'cat-remote -o'|'cat-remote --output') _tgmtool_files any "$typed"; return ;;
+            'cat-remote --format') _tgmtool_words 'table tsv csv ndjson json' "$typed"; return ;;
+            'cat-remote --color') _tgmtool_words 'auto always never' "$typed"; return ;;
+            'cat-remote -w'|'cat-remote --where'|'cat-remote --message'|'cat-remote --object'|'cat-remote --range'|'cat-remote -J'|'cat-remote --jobs'|'cat-remote -p'|'cat-remote --keys'|'cat-remote -P'|'cat-remote --add-keys'|'cat-remote --namespace'|'cat-remote --max-cbor-bytes'|'cat-remote --max-cbor-depth'|'cat-remote --max-cbor-items'|'cat-remote --max-ndim'|'cat-remote --max-objects'|'cat-remote --max-decoded-bytes'|'cat-remote --max-retained-bytes') return ;;
+        esac
+        if [[ -n $equals ]]; then return; fi
+        if [[ $typed == -* ]]; then
+            case $command in
+                '') _tgmtool_words '-V --version -v --verbose -q --quiet --color -h --help' "$typed" ;;
+                'encode') _tgmtool_words '-o --output --from --dtype --shape --split-axis --group --name --dims -s --set --extra --meta --variable --encoding --bits --error-bound --convert --filter --compression --compression-level --param --allow-nan --allow-inf --nan-mask-method --pos-inf-mask-method --neg-inf-mask-method --small-mask-threshold --pre-encoded --descriptor --hash --no-hash --layout --preceder --no-preceder --no-backfill --append --repair-tail --commit --fsync --reproducible --pace -f --force -J --jobs -j --json -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
+                'tail') _tgmtool_words '-n --last -f --follow -F --retry -s --sleep --watch --pid --until --count --idle-timeout --timeout --wait-for --unit --from -w --where -p --keys -P --add-keys -m --mars --namespace --raw -j --json --format --template --stats --verify --no-verify --settle --force -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
+                'scan') _tgmtool_words '--unit -w --where --match -p --keys -P --add-keys -m --mars --namespace --sort --limit --summary --group-by --values --tree --format -j --json --strict -e --exit-status -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
+                'validate') _tgmtool_words '--quick --checksum --full --canonical --strict --ignore --allow-empty --allow-incomplete --min-messages --require-hash --require --schema --expect --against --atol --rtol --format -j --json --report --exit-zero -x --fail-fast --files-from -0 --null -J --jobs --progress -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
+                'cat-remote') _tgmtool_words '-w --where --message --object --range --list --as -o --output -f --force --verify --no-verify --restore --no-restore -J --jobs --stats -p --keys -P --add-keys -m --mars --namespace --format -j --json -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
+            esac
+            return
+        fi
+    fi
+    case $command in
+        '') _tgmtool_words 'encode tail scan validate cat-remote' "$typed" ;;
+        'encode') _tgmtool_files any "$typed" ;;
+        'tail') _tgmtool_files tgm "$typed" ;;
+        'scan') _tgmtool_files tgm "$typed" ;;
+        'validate') _tgmtool_files any "$typed" ;;
+        'cat-remote') _tgmtool_files tgm "$typed" ;;
+    esac
+}
+
+complete -F _tgmtool tgmtool

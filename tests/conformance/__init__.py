@@ -1,0 +1,1 @@
+"""What must hold against the reference implementation, whatever the module."""

@@ -1,0 +1,1 @@
+"""Producing, scanning, following and reading streams."""

@@ -1,0 +1,409 @@
+"""`tgmtool tail`: follow a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import TgmError
+from ..limits import Limits
+from ..messages.objects import DataObject
+from ..messages.spans import Notice, Piece
+from ..operations.follow import Found
+from ..operations.keys import MISSING, Keys, fill, keys_of
+from ..operations.select import Condition
+from ..operations.tail import Choices, Tail, TimeLimit, follow
+from . import exits, options
+from .console import Console
+from .exits import Stopped, UsageError
+from .render import Listing
+
+_UNITS = ("object", "message", "frame")
+_COLUMNS = {
+    "object": ["_msg", "_obj", "dtype", "shape", "_length"],
+    "message": ["_msg", "_offset", "_length", "_objects", "_mode"],
+    "frame": ["_msg", "_offset", "_length", "_name", "_hash"],
+}
+_STATS = ("min", "mean", "max", "nan")
+_NOTICES: dict[str, str] = {
+    "truncated": "became shorter ({offset} bytes now); starting again from its beginning",
+    "replaced": "was replaced by another file; starting with that",
+    "removed": "is gone; waiting for it to come back",
+    "appeared": "is there again",
+    "gap": "byte {offset}: {length} bytes passed over: {reason}",
+    "invalid": "byte {offset}: {length} bytes are not valid: {reason}",
+    "cut": "byte {offset}: {reason}",
+}
+
+
+@options.command
+def command(
+    console: Console,
+    limits: Limits,
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files to follow, or - (stdin).")],
+    last: Annotated[
+        str | None,
+        typer.Option(
+            "-n", "--last", metavar="N|+N", help="Begin with the last N units; +N: with unit N [10]."
+        ),
+    ] = None,
+    follow_: Annotated[
+        bool,
+        typer.Option(
+            "-f", "--follow", help="Wait for more. --follow=descriptor: keep to the file, not the name."
+        ),
+    ] = False,
+    follow_how: Annotated[str, typer.Option("--follow-how", hidden=True)] = "name",
+    follow_retry: Annotated[bool, typer.Option("-F", help="--follow=name --retry.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try again while a file is not there or cannot be read.")
+    ] = False,
+    sleep: Annotated[
+        str, typer.Option("-s", "--sleep", metavar="DUR", help="Look at least this often.")
+    ] = "1s",
+    watch: Annotated[
+        str, typer.Option("--watch", metavar="HOW", help="auto: use the system's notices; off: poll only.")
+    ] = "auto",
+    pid: Annotated[
+        int | None,
+        typer.Option("--pid", metavar="PID", help="Stop when this process is gone and all was read."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="EXPR", help="Stop after the first unit that matches (as -w)."),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", metavar="N", min=1, help="Stop after N units.")
+    ] = None,
+    idle_timeout: Annotated[
+        str | None,
+        typer.Option("--idle-timeout", metavar="DUR", help="Give up when nothing new came for so long."),
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="DUR", help="Give up after so long.")
+    ] = None,
+    wait_for: Annotated[
+        str | None, typer.Option("--wait-for", metavar="DUR", help="The file may not exist yet, for so long.")
+    ] = None,
+    unit: Annotated[str, typer.Option("--unit", metavar="UNIT", help="object, message or frame.")] = "object",
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="WHERE", help="start, end or offset:N, instead of -n.")
+    ] = None,
+    where_: options.Where = None,
+    keys: options.KeyList = None,
+    add_keys: options.AddKeys = None,
+    mars: options.Mars = False,
+    namespace: options.Namespace = None,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="Pass the bytes on verbatim: frame by frame, or whole messages with --unit message."
+        ),
+    ] = False,
+    as_json: options.AsJson = False,
+    format: options.Format = None,  # noqa: A002  # the option's own name
+    template: Annotated[
+        str | None,
+        typer.Option("--template", metavar="TEXT", help="One line per unit, as '{mars.param} {mars.step}'."),
+    ] = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Minimum, mean, maximum and NaN count of each object.")
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify/--no-verify", help="Check every frame's digest; what differs is not shown [on]."
+        ),
+    ] = True,
+    settle: Annotated[
+        str,
+        typer.Option(
+            "--settle", metavar="DUR", help="Read damage at the end again for so long before believing it."
+        ),
+    ] = "1s",
+    force: Annotated[bool, typer.Option("--force", help="Write bytes to a terminal.")] = False,
+) -> None:
+    """Show what is in files as it comes: each object the moment its frame is whole.
+
+    An unfinished frame is "not yet" and never shown. Without -f, what is there now is shown.
+    """
+    if unit not in _UNITS:
+        raise UsageError(f"--unit {unit!r} does not exist, expected one of {', '.join(_UNITS)}")
+    if follow_how not in {"name", "descriptor"}:
+        raise UsageError(f"--follow={follow_how}: expected name or descriptor")
+    if watch not in {"auto", "off"}:
+        raise UsageError(f"--watch {watch!r} does not exist, expected auto or off")
+    if raw and (as_json or format or template or stats or where_):
+        raise UsageError(
+            "--raw passes bytes on: it cannot be combined with -j, --format, --template, --stats or -w"
+        )
+    if raw and console.is_terminal and not force:
+        raise UsageError("stdout is a terminal; redirect it, or insist with --force")
+    if raw and len(files) > 1:
+        raise UsageError("--raw takes one file: the bytes of several would be mixed")
+    conditions = options.condition(where_)
+    first, skip = _last(last, from_, files)
+    following = follow_ or follow_retry
+    raw_unit = "message" if unit == "message" or (raw and not following) else "object"
+    choices = Choices(
+        unit="piece" if raw else unit,
+        follow=following,
+        last=first,
+        skip=skip,
+        start=_start(from_),
+        poll=options.duration(sleep),
+        notices=watch == "auto",
+        by_name=follow_how == "name",
+        retry=retry or follow_retry,
+        wait_for=options.optional_duration(wait_for) or 0.0,
+        pid=pid,
+        until=_until(until, _name_of(files)),
+        count=None if where_ else count,
+        idle_timeout=options.optional_duration(idle_timeout),
+        timeout=options.optional_duration(timeout),
+        verify=verify,
+        settle=options.duration(settle),
+        limits=limits,
+    )
+    show: _Show
+    if raw:
+        show = _Raw(console, whole_messages=raw_unit == "message")
+    elif template is not None:
+        show = _Template(console, template, conditions, stats=stats)
+    else:
+        columns = options.columns_of(keys, add_keys, mars, namespace)
+        listing = _listing(console, options.check_format(format, as_json), unit, columns, stats=stats)
+        show = _Rows(console, listing, conditions, stats=stats)
+    raise typer.Exit(_run(console, Tail(files, choices), show, count=count if where_ else None))
+
+
+def _run(console: Console, steps: Tail, show: _Show, *, count: int | None) -> int:
+    """Follow until it is over; return the exit status."""
+    shown = 0
+    exits.on_signals(steps.interrupt)
+    with closing(steps):
+        try:
+            for found in follow(steps):
+                shown += show.take(found, steps)
+                if shown == count:
+                    break
+            show.end()
+        except BrokenPipeError:
+            return exits.BROKEN_PIPE if isinstance(show, _Raw) else exits.OK
+        except TimeLimit as limit:
+            _end_quietly(show)
+            console.error(str(limit))
+            return exits.TIME_LIMIT
+        except Stopped as stopped:
+            _say_what_is_pending(console, steps)
+            return stopped.status
+        return _status(console, steps)
+
+
+def _end_quietly(show: _Show) -> None:
+    try:
+        show.end()
+    except BrokenPipeError:
+        return
+
+
+def _status(console: Console, steps: Tail) -> int:
+    found = [exits.OK]
+    for error in steps.failed:
+        console.error(exits.text_of(error))
+        found.append(exits.status_of(error))
+    if steps.cut:
+        found.append(exits.INCOMPLETE)
+    if steps.lost_data:
+        found.append(exits.LOSS)
+    if not steps.matched:
+        console.error("--until: nothing matched before the end")
+        found.append(exits.NO)
+    return exits.highest(found)
+
+
+def _say_what_is_pending(console: Console, steps: Tail) -> None:
+    """One line about an unfinished message, when a signal ends following."""
+    try:
+        for found in steps.finish():
+            if isinstance(found, Notice) and found.event == "cut":
+                console.note(_notice_text(found))
+    except (TgmError, BrokenPipeError):
+        return
+
+
+# ---- what to do with what comes
+
+
+class _Show:
+    """Takes what comes; returns 1 if it was shown as a unit."""
+
+    def __init__(self, console: Console, condition: Condition | None = None, *, stats: bool = False) -> None:
+        self.console = console
+        self._condition = condition
+        self._stats = stats
+
+    def take(self, found: Found, steps: Tail) -> int:
+        if isinstance(found, Notice):
+            self.notice(found)
+            return 0
+        keys = keys_of(found, file=steps.current)
+        if self._condition is not None and not self._condition(keys):
+            return 0
+        if self._stats and isinstance(found, DataObject):
+            keys = self._with_statistics(keys, found)
+        self.show(keys)
+        return 1
+
+    def notice(self, notice: Notice) -> None:
+        if notice.event != "failed":  # said at the end, with the exit status
+            self.console.note(_notice_text(notice))
+
+    def show(self, keys: Keys) -> None:
+        raise AssertionError  # every view has its own
+
+    def end(self) -> None:
+        """Nothing is held back."""
+
+    def _with_statistics(self, keys: Keys, found: DataObject) -> Keys:
+        from ..operations.stats import statistics
+
+        try:
+            values = statistics(found.array)
+        except TgmError as error:
+            self.console.note(f"{keys.get('_file')}: {exits.text_of(error)}")
+            values = dict.fromkeys(_STATS)
+        own = {**keys.own, **values}
+        return Keys(own, keys.descriptor, keys.metadata, keys.extra)
+
+
+class _Rows(_Show):
+    def __init__(
+        self, console: Console, listing: Listing, condition: Condition | None, *, stats: bool
+    ) -> None:
+        super().__init__(console, condition, stats=stats)
+        self._listing = listing
+
+    def show(self, keys: Keys) -> None:
+        self._listing.add(keys)
+
+    def notice(self, notice: Notice) -> None:
+        if self._listing.format in {"ndjson", "json"}:
+            self._listing.add_event(keys_of(notice, file=notice.source).own)
+        else:
+            super().notice(notice)
+
+    def end(self) -> None:
+        self._listing.end()
+
+
+class _Template(_Show):
+    def __init__(self, console: Console, template: str, condition: Condition | None, *, stats: bool) -> None:
+        super().__init__(console, condition, stats=stats)
+        try:
+            self._fill = fill(template)
+        except ValueError as error:
+            raise UsageError(f"--template: {error}") from None
+
+    def show(self, keys: Keys) -> None:
+        from .console import safe
+
+        self.console.line(safe(self._fill(keys)))
+
+
+class _Raw(_Show):
+    def __init__(self, console: Console, *, whole_messages: bool) -> None:
+        from ..endpoints.stdio import stdout_sink
+        from ..operations.relay import Relay
+
+        super().__init__(console)
+        self._relay = Relay(stdout_sink())
+        self._whole_messages = whole_messages
+        self._held: Piece | None = None
+
+    def take(self, found: Found, steps: Tail) -> int:
+        if isinstance(found, Notice):
+            if found.event != "cut" or found.length:
+                self._held = None
+            self.notice(found)
+            return 0
+        assert isinstance(found, Piece)
+        piece = found
+        if self._whole_messages:
+            if self._held is not None:
+                piece = self._held._replace(length=self._held.length + found.length, ends=found.ends)
+            if not piece.ends:
+                self._held = piece
+                return 0
+            self._held = None
+        source = steps.followers[0].source
+        assert source is not None
+        self._relay.pass_on(source, piece)
+        return 1
+
+
+def _notice_text(notice: Notice) -> str:
+    words = {
+        "offset": notice.offset,
+        "length": notice.length,
+        "reason": notice.reason.removeprefix(f"{notice.source}: ").removeprefix(f"byte {notice.offset}: "),
+    }
+    return f"{notice.source}: " + _NOTICES[notice.event].format(**words)
+
+
+# ---- options to choices
+
+
+def _listing(console: Console, format_: str | None, unit: str, columns: Any, *, stats: bool) -> Listing:
+    chosen, added, spaces = columns
+    more = list(_STATS) if stats else []
+
+    def default(found: Keys) -> list[str]:
+        names = (chosen or _COLUMNS[unit]) + added
+        if chosen is None and unit == "object":
+            names += ["name"] if found.get("name") is not MISSING else []
+            names += found.names_in("mars")
+        return options.with_namespaces(list(dict.fromkeys(names)), found, spaces) + more
+
+    fixed = chosen + added + more if chosen and not spaces else None
+    return Listing(console, format_, columns=fixed, default=default, live=True)
+
+
+def _last(text: str | None, from_: str | None, files: list[str]) -> tuple[int | None, int]:
+    """Return (last, skip) for -n."""
+    if from_ is not None:
+        if text is not None:
+            raise UsageError("-n and --from both say where to begin; choose one")
+        return None, 0
+    if text is None:
+        return (None, 0) if files == ["-"] else (10, 0)  # a pipe has no past to count from
+    number = text.removeprefix("+")
+    if not number.isdecimal():
+        raise UsageError(f"-n {text!r}: expected a number, or +N")
+    if text.startswith("+"):
+        return None, max(int(number) - 1, 0)
+    return int(number), 0
+
+
+def _start(text: str | None) -> str | None:
+    if text is None or text in {"start", "end"}:
+        return text
+    word, _, number = text.partition(":")
+    if word != "offset" or not number.isdecimal():
+        raise UsageError(f"--from {text!r}: expected start, end or offset:N")
+    return text
+
+
+def _until(expression: str | None, name: str) -> Callable[[Found], bool] | None:
+    if expression is None:
+        return None
+    condition = options.condition([expression], "--until")
+    assert condition is not None
+    return lambda found: condition(keys_of(found, file=name))
+
+
+def _name_of(files: list[str]) -> str:
+    return files[0] if len(files) == 1 else ""

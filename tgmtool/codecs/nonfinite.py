@@ -1,0 +1,59 @@
+"""Is every value finite? Asked of each array before it is written.
+
+It is separate because a payload may hold NaN and Inf only as masks, and because the plain check
+(`np.isfinite(...).all()`) costs more than writing the array does.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .dtypes import DType
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CHUNK = 128 * 1024  # elements; a chunk stays in the cache for whoever looks at it next
+
+
+def all_finite(values: NDArray[np.generic], dtype: DType) -> bool:
+    """Return whether a flat array of `dtype` holds neither NaN nor Inf.
+
+    Args:
+        values: One-dimensional, contiguous, of the NumPy dtype that `codecs.dtypes` names.
+        dtype: The format's dtype.
+    """
+    import numpy as np
+
+    if not dtype.is_float or not len(values):
+        return True
+    if dtype.numpy in {"f4", "f8"} and len(values) <= CHUNK and values.dtype.isnative:
+        return _sums_up(values) or bool(np.isfinite(values).all())
+    if dtype.component == 2:  # half precision has no fast arithmetic: look at the exponent bits
+        return not bool(_all_ones(values, dtype).any())
+    parts = values.view(np.dtype(f"f{dtype.component}").newbyteorder(values.dtype.byteorder))
+    if parts.dtype.byteorder == ">":
+        return bool(np.isfinite(parts).all())
+    for start in range(0, len(parts), CHUNK):
+        chunk = parts[start : start + CHUNK]
+        if not _sums_up(chunk) and not np.isfinite(chunk).all():
+            return False
+    return True
+
+
+def _sums_up(values: NDArray[np.generic]) -> bool:
+    """Return whether the sum of squares is finite: then all are; otherwise it may only have overflowed."""
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(values.dot(values))
+
+
+def _all_ones(values: NDArray[np.generic], dtype: DType) -> NDArray[np.bool_]:
+    """Return where the exponent of half precision values is all ones: NaN and Inf."""
+    exponent = 0x7C00 if dtype.name == "float16" else 0x7F80
+    order = ">" if values.dtype.byteorder == ">" else "="
+    found: NDArray[np.bool_] = (values.view(order + "u2") & exponent) == exponent
+    return found

@@ -1,0 +1,264 @@
+"""The metadata of a message: per object, per message, and what the library manages.
+
+It is separate because three kinds of frames carry it (header, footer, preceder) and the rules
+by which one wins over another must stand once: a preceder's key over the footer's, the footer's
+over the header's.
+Source: Tensogram wire format v3, §6.1, §6.4.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from ..errors import EncodeError, MetadataError
+from ..limits import DEFAULT_LIMITS, Limits
+from . import cbor
+from .descriptor import Descriptor
+
+BASE, EXTRA, RESERVED = "base", "_extra_", "_reserved_"
+
+
+class Metadata(NamedTuple):
+    """What a metadata frame says, or what several say together.
+
+    Attributes:
+        base: One map per object; may be shorter than the objects are many.
+        extra: Message-level keys (`_extra_`, and every other top-level key folded into it).
+        reserved: Library-managed keys: encoder, time, uuid.
+    """
+
+    base: tuple[Mapping[str, Any], ...] = ()
+    extra: Mapping[str, Any] = {}
+    reserved: Mapping[str, Any] = {}
+
+    def pack(self) -> bytes:
+        """Return the frame's body; empty parts are left out, as the reference does."""
+        value: dict[str, Any] = {}
+        if self.base:
+            value[BASE] = list(self.base)
+        if self.extra:
+            value[EXTRA] = self.extra
+        if self.reserved:
+            value[RESERVED] = self.reserved
+        return cbor.encode(value)
+
+    def over(self, weaker: Metadata) -> Metadata:
+        """Return both, key by key, with this one's keys winning."""
+        base = [
+            {
+                **(weaker.base[i] if i < len(weaker.base) else {}),
+                **(self.base[i] if i < len(self.base) else {}),
+            }
+            for i in range(max(len(self.base), len(weaker.base)))
+        ]
+        return Metadata(tuple(base), {**weaker.extra, **self.extra}, {**weaker.reserved, **self.reserved})
+
+    def of_object(self, index: int) -> Mapping[str, Any]:
+        """Return the map of object `index`, without its library-managed part."""
+        if index >= len(self.base):
+            return {}
+        found = self.base[index]
+        return {key: value for key, value in found.items() if key != RESERVED} if RESERVED in found else found
+
+    @classmethod
+    def parse(cls, body: bytes | memoryview, *, offset: int, limits: Limits = DEFAULT_LIMITS) -> Metadata:
+        """Parse the body of a header or footer metadata frame.
+
+        Args:
+            body: The CBOR.
+            offset: Where it stands (bytes from the start of the source).
+            limits: Bounds on its size and shape.
+
+        Raises:
+            MetadataError: A known key has the wrong type, or stands twice.
+        """
+        value = cbor.decode_map(body, what="metadata", offset=offset, limits=limits)
+        base = value.pop(BASE, [])
+        extra = value.pop(EXTRA, {})
+        reserved = value.pop(RESERVED, {})
+        if not isinstance(base, list) or not all(isinstance(entry, dict) for entry in base):
+            raise _error("base must be a list of maps", offset)
+        for name, part in ((EXTRA, extra), (RESERVED, reserved)):
+            if not isinstance(part, dict):
+                raise _error(f"{name} must be a map", offset)
+        if both := sorted(value.keys() & extra.keys()):
+            raise _error(f"{both[0]!r} stands at the top and in {EXTRA} too", offset)
+        return cls(tuple(base), {**extra, **value}, reserved)
+
+
+def parse_preceder(
+    body: bytes | memoryview, *, offset: int, limits: Limits = DEFAULT_LIMITS
+) -> Mapping[str, Any]:
+    """Return the map that a preceder gives to the object after it.
+
+    A `_reserved_` in it is ignored (§6.4). Errors as `Metadata.parse`, and when `base` has not
+    exactly one entry.
+    """
+    metadata = Metadata.parse(body, offset=offset, limits=limits)
+    if len(metadata.base) != 1:
+        raise MetadataError(
+            f"a preceder describes one object, found {len(metadata.base)} entries in base",
+            offset=offset,
+            section="6.4",
+            code="preceder_base_count_wrong",
+        )
+    return metadata.of_object(0)
+
+
+class Entry:
+    """A caller's map for one object, encoded once for the two places where it stands.
+
+    Args:
+        value: The map.
+
+    Raises:
+        EncodeError: It cannot be written.
+    """
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        for key in value:
+            if not isinstance(key, str):
+                raise EncodeError(f"metadata keys must be text, found {key!r}")
+        self._pairs = {key: cbor.encode(inner) for key, inner in value.items()}
+
+    def preceder(self) -> bytes:
+        """Return the body of the preceder that gives the map to the next object."""
+        return cbor.map_of({BASE: cbor.array_of([cbor.map_of(self._pairs)])})
+
+    def with_tensor(self, tensor: bytes) -> bytes:
+        """Return the map with the library-managed copy of the shape, as it stands in `base`."""
+        return cbor.map_of({**self._pairs, RESERVED: tensor})
+
+
+EMPTY_ENTRY = Entry({})
+
+
+def pack_tensor(descriptor: Descriptor) -> bytes:
+    """Return the library-managed part of an object's entry, encoded."""
+    return cbor.encode({"tensor": _tensor(descriptor)})
+
+
+def pack_with_base(base: list[bytes], extra: Mapping[str, Any], reserved: bytes) -> bytes:
+    """Return the body of a metadata frame; `base` and `reserved` are encoded already."""
+    pairs = {}
+    if base:
+        pairs[BASE] = cbor.array_of(base)
+    if extra:
+        pairs[EXTRA] = cbor.encode(extra)
+    pairs[RESERVED] = reserved
+    return cbor.map_of(pairs)
+
+
+def checked_entry(entry: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a copy of a caller's map for one object.
+
+    Raises:
+        EncodeError: It sets `_reserved_`.
+    """
+    found = dict(entry or {})
+    if RESERVED in found:
+        raise EncodeError(f"{RESERVED} is managed by the library and cannot be set")
+    return found
+
+
+def with_tensor(entry: Mapping[str, Any], descriptor: Descriptor) -> dict[str, Any]:
+    """Return `entry` with the library-managed copy of the descriptor's shape (§6.1)."""
+    return {**entry, RESERVED: {"tensor": _tensor(descriptor)}}
+
+
+def _tensor(descriptor: Descriptor) -> dict[str, Any]:
+    return {
+        "ndim": descriptor.ndim,
+        "shape": list(descriptor.shape),
+        "strides": list(descriptor.strides),
+        "dtype": descriptor.dtype.name,
+    }
+
+
+def split_global(metadata: Mapping[str, Any] | None) -> tuple[Sequence[Mapping[str, Any]], dict[str, Any]]:
+    """Return (base, extra) of what a caller gives as message metadata.
+
+    Keys other than `base` and `_extra_` go into extra, as the reference puts them.
+
+    Raises:
+        EncodeError: `_reserved_` is set, or a key has the wrong type or stands twice.
+    """
+    value = dict(metadata or {})
+    base = value.pop(BASE, [])
+    extra = value.pop(EXTRA, {})
+    if RESERVED in value:
+        raise EncodeError(f"{RESERVED} is managed by the library and cannot be set")
+    if not isinstance(base, list | tuple) or not all(isinstance(entry, Mapping) for entry in base):
+        raise EncodeError("base must be a list of maps, one per object")
+    if not isinstance(extra, Mapping):
+        raise EncodeError(f"{EXTRA} must be a map")
+    if both := sorted(value.keys() & extra.keys()):
+        raise EncodeError(f"{both[0]!r} is given at the top and in {EXTRA} too")
+    return [checked_entry(entry) for entry in base], {**extra, **value}
+
+
+class Provenance(NamedTuple):
+    """Who wrote a message and when: the `_reserved_` of its metadata.
+
+    Attributes:
+        encoder: Name and version of the program.
+        time: RFC 3339 UTC, whole seconds; None for the clock at each message.
+        uuid: Of each message; None for a random one at each message.
+    """
+
+    encoder: tuple[str, str] = ("tgmtool", "")
+    time: str | None = None
+    uuid: str | None = None
+
+    def pack(self) -> bytes:
+        """Return the map for one message as CBOR."""
+        time = self.time if self.time is not None else _utc(None)
+        uuid = self.uuid if self.uuid is not None else _random_uuid()
+        return cbor.map_of(
+            {"encoder": _encoder(*self.encoder), "time": cbor.text(time), "uuid": cbor.text(uuid)}
+        )
+
+    @classmethod
+    def reproducible(cls) -> Provenance:
+        """Return one whose messages are the same at every run: SOURCE_DATE_EPOCH (else 0), nil uuid.
+
+        Raises:
+            EncodeError: SOURCE_DATE_EPOCH is not a number of seconds.
+        """
+        epoch = os.environ.get("SOURCE_DATE_EPOCH", "0")
+        try:
+            time = _utc(int(epoch))
+        except (ValueError, OverflowError, OSError):
+            raise EncodeError(f"SOURCE_DATE_EPOCH must be seconds since 1970, found {epoch!r}") from None
+        return cls(time=time, uuid="00000000-0000-0000-0000-000000000000")
+
+
+@cache
+def _encoder(name: str, version: str) -> bytes:
+    if not version:
+        from .. import __version__ as version
+    return cbor.map_of({"name": cbor.text(name), "version": cbor.text(version)})
+
+
+def _utc(seconds: int | None) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _random_uuid() -> str:
+    # A UUID4 by hand: the uuid module takes longer to import than a small file takes to write.
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _error(text: str, offset: int) -> MetadataError:
+    return MetadataError(f"metadata: {text}", offset=offset, section="6.1", code="metadata_cbor_parse_failed")

@@ -1,0 +1,406 @@
+"""Follow one growing file: every object at the moment its frame is whole, and nothing twice.
+
+It is separate from `tail` because waiting, stopping and counting are about many files and a
+clock; this is about one file and its bytes. A follower is polled: it says what is new and never waits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ..endpoints import open_source
+from ..endpoints.base import Bytes, Source
+from ..endpoints.local import FileSource
+from ..endpoints.stdio import StreamSource
+from ..errors import FormatError, FramingError, LimitExceeded, SourceError, TruncatedError
+from ..limits import DEFAULT_LIMITS, Limits
+from ..messages.assembly import Assembler, Message
+from ..messages.objects import DataObject
+from ..messages.spans import FrameSpan, Notice, Piece
+from ..wire import layout
+from ..wire.decoder import Decoder
+from ..wire.events import Damaged, Event, FrameBegan, FrameEnded, MessageBegan, MessageEnded
+from .drive import CHUNK, drive, named
+from .gaps import gap_of, gap_of_cut
+
+_ANCHOR_SIZE = layout.FRAME_FOOTER_SIZE
+_SETTLE_NEAR_END = 1 << 20  # damage further from the end than this is not a page in flight
+
+
+Found = DataObject | Message | FrameSpan | Piece | Notice
+
+
+class GrowingFile(FileSource):
+    """A regular file that is being written: zeros at its end are not there yet.
+
+    Preallocated files and network file systems show zeros before the bytes arrive. No frame
+    and no message ends in a zero, so nothing whole is ever held back.
+    """
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        super().__init__(descriptor, name)
+        self.is_final = False  # nothing more will come: zeros are what they are
+        self._held_back: tuple[int, int, int] | None = None  # offset, size and mtime when zeros were seen
+
+    def read_at(self, offset: int, size: int) -> Bytes:
+        """Return bytes at `offset` up to the last that is not zero, if the file ends in zeros."""
+        data = super().read_at(offset, size)
+        if not data or data[-1] or self.is_final:
+            return data
+        found = self.status()
+        seen = (offset, found.st_size, found.st_mtime_ns)
+        written = bytes(data).rstrip(b"\0")
+        if not written and seen == self._held_back:
+            return b""
+        if self._more_is_written(offset + len(data)):
+            return data
+        self._held_back = seen
+        return written
+
+    def _more_is_written(self, offset: int) -> bool:
+        """Return whether anything but zeros stands at `offset` or after it."""
+        while chunk := super().read_at(offset, CHUNK):
+            if bytes(chunk).count(0) != len(chunk):
+                return True
+            offset += len(chunk)
+        return False
+
+
+class _Mark(NamedTuple):
+    """Bytes by which a place is recognised: the digest and the ENDF of a whole frame."""
+
+    offset: int
+    data: bytes
+
+
+def _holds(source: FileSource, mark: _Mark | None) -> bool:
+    return mark is None or bytes(source.read_at(mark.offset, _ANCHOR_SIZE)) == mark.data
+
+
+class Follower:
+    """Reads one file as it grows.
+
+    Args:
+        place: A path, `-`, or a Source. Only paths can be replaced or appear later.
+        unit: "object", "message", "frame" or "piece" (verbatim bytes as soon as they are whole).
+        start: Where to begin (bytes from the start of the file); a message must begin there.
+        after: What ends at or before this offset is passed over (bytes from the start of the file).
+        messages: Number of whole messages before `start`.
+        verify: Check every frame's digest; what differs is a gap.
+        restore: See `DataObject`.
+        by_name: Follow whatever file has the name; otherwise the file that was opened first.
+        settle: Seconds for which damage at the end of the file is read again before it is believed:
+            network file systems show stale bytes for a moment.
+        limits: What the input may cost.
+    """
+
+    def __init__(
+        self,
+        place: Any,
+        *,
+        unit: str = "object",
+        start: int = 0,
+        after: int = 0,
+        messages: int = 0,
+        verify: bool = True,
+        restore: bool = True,
+        by_name: bool = True,
+        settle: float = 1.0,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.place = place
+        self.name = place.name if isinstance(place, Source) else os.fspath(place)
+        self.source: Source | None = None
+        self.is_path = isinstance(place, str | os.PathLike) and place != "-"
+        self.lost_data = False  # gaps were passed over
+        self._unit = unit
+        self._verify = verify
+        self._restore = restore
+        self._by_name = by_name
+        self._settle = settle
+        self._limits = limits
+        self._removed = False
+        self._opened_before = False
+        self._restart(start, after, messages)
+
+    def _restart(self, start: int = 0, after: int = 0, messages: int = 0) -> None:
+        self._decoder = Decoder(offset=start, control_body_limit=self._limits.cbor_bytes)
+        self._assembler = Assembler(
+            keep=self._unit == "message", verify=self._verify, restore=self._restore, limits=self._limits
+        )
+        self._assembler.messages = messages
+        self._handed_out = after  # what ends at or before it was handed out, or is not wanted
+        self._anchor: _Mark | None = None  # of the last whole object
+        self._latest: _Mark | None = None  # of the last whole frame
+        self._doubt: tuple[int | None, str, float] | None = None  # damage that is being read again
+        self._wrong: FormatError | LimitExceeded | None = None
+        self._message = start
+        self._streaming = False
+        self._padding = 0
+
+    @property
+    def position(self) -> int:
+        """Where the next byte is awaited (bytes from the start of the file)."""
+        return self._decoder.next_offset
+
+    def open(self) -> bool:
+        """Open the file if it is there; return whether it is open.
+
+        Raises:
+            SourceError: It is there and cannot be read.
+        """
+        if self.source is not None:
+            return True
+        try:
+            opened = open_source(self.place)
+        except SourceError as error:
+            if self.is_path and isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
+        if isinstance(opened, FileSource):
+            growing = GrowingFile(os.dup(opened.descriptor), opened.name)
+            opened.close()
+            opened = growing
+        elif isinstance(opened, StreamSource):
+            opened.blocking = False
+        self.source = opened
+        return True
+
+    def poll(self) -> Iterator[Found]:
+        """Yield what is new since the last time; return when there is nothing more now.
+
+        Raises:
+            SourceError: The file cannot be read.
+            LimitExceeded: The input costs more than `limits`.
+        """
+        if self.source is None:
+            if not self.open():
+                return
+            if self._opened_before:
+                yield Notice("appeared", self.name)
+        self._opened_before = True
+        yield from self._check_rewound()
+        yield from self._read()
+        if self.is_path and self._by_name:
+            yield from self._check_name()
+
+    @property
+    def at_end(self) -> bool:
+        """The source has ended for good: a pipe whose writers are gone."""
+        return isinstance(self.source, StreamSource) and self.source.ended
+
+    def finish(self) -> Iterator[Found]:
+        """Take what is there as all there will be: yield the rest, and a "cut" notice if a message is open.
+
+        Raises:
+            As `poll`.
+        """
+        if self.source is None:
+            return
+        if isinstance(self.source, StreamSource):
+            self.source.blocking = True
+        elif isinstance(self.source, GrowingFile):
+            self.source.is_final = True
+        try:
+            for event in drive(self.source, self._decoder, resync=True):
+                yield from self._take(event)
+        except TruncatedError as error:
+            gap = gap_of_cut(error)
+            yield Notice("cut", self.name, gap.offset, gap.length, gap.code, gap.reason)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.source is not None and self.source is not self.place:
+            self.source.close()
+        self.source = None
+
+    # ---- what happened to the file
+
+    def _check_rewound(self) -> Iterator[Notice]:
+        """See whether the bytes that were read are still there."""
+        source = self.source
+        if not isinstance(source, FileSource):
+            return
+        size = source.size()
+        whole = self._anchor.offset + _ANCHOR_SIZE if self._anchor else self._message
+        if size < whole or not _holds(source, self._anchor):
+            yield Notice("truncated", self.name, size, max(whole - size, 0))
+            self._restart()
+        elif size < self._decoder.next_offset or not _holds(source, self._latest):
+            # Only what stands after the last whole object went away: a writer that mends its own tail.
+            self._rewind()
+
+    def _rewind(self) -> None:
+        """Read the open message again; what was handed out is not handed out again."""
+        anchor, doubt = self._anchor, self._doubt
+        objects_end = anchor.offset + _ANCHOR_SIZE if anchor else self._message
+        after = self._handed_out if self._unit == "frame" else min(self._handed_out, objects_end)
+        self._restart(self._message, after, self._assembler.messages)
+        self._anchor, self._doubt = anchor, doubt
+
+    def _check_name(self) -> Iterator[Found]:
+        """See whether the name means another file now; the old one was read to its end before."""
+        source = self.source
+        if not isinstance(source, FileSource):
+            return
+        try:
+            named_now = os.stat(self.name)
+        except OSError:
+            if not self._removed:
+                self._removed = True
+                yield Notice("removed", self.name)
+            return
+        self._removed = False
+        held = source.status()
+        if (named_now.st_dev, named_now.st_ino) == (held.st_dev, held.st_ino):
+            return
+        yield from self._read()  # what was written between the last read and the replacement
+        for found in self.finish():
+            if isinstance(found, Notice) and found.event == "cut":
+                self.lost_data = True
+                yield found._replace(event="gap")
+            else:
+                yield found
+        yield Notice("replaced", self.name)
+        source.close()
+        self.source = None
+        self._restart()
+        if self.open():
+            yield from self._read()
+
+    # ---- what is in it
+
+    def _read(self) -> Iterator[Found]:
+        source = self.source
+        while source is not None:
+            try:
+                for event in drive(source, self._decoder, to_end=False):
+                    yield from self._take(event)
+            except FramingError as error:
+                if not self._believe(error):
+                    return
+                continue
+            return
+
+    def _believe(self, error: FramingError) -> bool:
+        """Decide about damage: read again, wait (False), or go on after it.
+
+        A writer may have cut an unfinished frame away and written on between two looks, and a
+        network file system may show bytes that are not the file's yet. Reading once more tells.
+        """
+        now = time.monotonic()
+        if not isinstance(self.source, FileSource):
+            self._decoder.resync()
+            return True
+        if self._doubt is None or self._doubt[:2] != (error.offset, error.code):
+            self._doubt = (error.offset, error.code, now)
+            self._rewind()
+            return True
+        near_end = self.source.size() - (error.offset or 0) < _SETTLE_NEAR_END
+        if near_end and now - self._doubt[2] < self._settle:
+            self._rewind()
+            return False
+        self._doubt = None
+        self._decoder.resync()
+        return True
+
+    def _take(self, event: Event) -> Iterator[Found]:
+        if isinstance(event, FrameEnded) and self._passed_over(event):
+            self._assembler.pass_over()
+            return
+        found: Any = None
+        wrong: FormatError | LimitExceeded | None = None
+        try:
+            found = self._assembler.receive(event)
+        except FormatError as error:
+            wrong = self._wrong = error
+            named(error, self.name)
+        except LimitExceeded as error:
+            wrong = self._wrong = error
+        if isinstance(event, FrameEnded):
+            yield from self._frame_ended(event, found, wrong)
+        elif isinstance(event, FrameBegan):
+            self._padding = event.padding
+            if self._passed_over(event) and self.source is not None and self.source.seekable:
+                self._decoder.skip_frame()
+        elif isinstance(event, MessageBegan):
+            self._message = event.offset
+            self._streaming = event.preamble.is_streaming
+            self._wrong = None
+        elif isinstance(event, MessageEnded):
+            yield from self._message_ended(event, found, wrong)
+        elif isinstance(event, Damaged):
+            self.lost_data = True
+            gap = gap_of(event)
+            yield Notice("gap", self.name, gap.offset, gap.length, gap.code, gap.reason)
+            self._message = self._handed_out = event.offset + event.size
+
+    def _passed_over(self, event: FrameBegan | FrameEnded) -> bool:
+        """The frame is an object that was handed out before, or is not wanted."""
+        header = event.header
+        return header.row.is_object and event.offset + header.total_length <= self._handed_out
+
+    def _frame_ended(
+        self, event: FrameEnded, found: Any, wrong: FormatError | LimitExceeded | None
+    ) -> Iterator[Found]:
+        end = event.offset + event.header.total_length
+        self._latest = _Mark(end - _ANCHOR_SIZE, self._footer_of(event))
+        if event.header.row.is_object:
+            self._anchor = self._latest
+        if end <= self._handed_out or self._unit == "message":
+            return
+        if wrong is not None:
+            yield self._invalid(event.offset, event.header.total_length, wrong)
+        if self._unit == "frame":
+            yield FrameSpan(
+                event.offset,
+                event.header.total_length,
+                event.header.type,
+                event.header.flags,
+                self._assembler.messages,
+                self._message,
+                self._padding,
+                event.stored_digest,
+            )
+        elif self._unit == "object" and isinstance(found, DataObject):
+            yield found
+        elif self._unit == "piece":
+            yield self._piece(end, ends=False)
+        self._handed_out = end
+
+    def _message_ended(
+        self, event: MessageEnded, found: Any, wrong: FormatError | LimitExceeded | None
+    ) -> Iterator[Found]:
+        end = event.offset + event.length
+        if self._unit == "message":
+            wrong = self._wrong
+        if end > self._handed_out:
+            if wrong is not None:
+                yield self._invalid(event.offset, event.length, wrong)
+            elif self._unit == "message" and isinstance(found, Message):
+                yield found
+            if self._unit == "piece":
+                yield self._piece(end, ends=True)
+            self._handed_out = end
+        self._message = end
+
+    def _piece(self, end: int, *, ends: bool) -> Piece:
+        """Return what is whole and was not handed out yet, through `end`."""
+        start = max(self._handed_out, self._message)
+        return Piece(start, end - start, start == self._message, ends, self._streaming)
+
+    def _footer_of(self, event: FrameEnded) -> bytes:
+        if event.stored_digest is not None:
+            return layout.FRAME_FOOTER.pack(event.stored_digest, layout.FRAME_END)
+        if self.source is None or not self.source.seekable:
+            return b""
+        end = event.offset + event.header.total_length
+        return bytes(self.source.read_at(end - _ANCHOR_SIZE, _ANCHOR_SIZE)[:_ANCHOR_SIZE])
+
+    def _invalid(self, offset: int, length: int, error: FormatError | LimitExceeded) -> Notice:
+        self.lost_data = True
+        code = error.code if isinstance(error, FormatError) else f"limit_{error.limit}"
+        return Notice("invalid", self.name, offset, length, code, str(error))

@@ -1,0 +1,124 @@
+"""Turn frames into bytes, without doing any I/O.
+
+The mirror of `decoder.py`: it knows where every frame of the message stands and refuses what
+`order.py` refuses, so that nothing unreadable can be written. Buffered and streaming messages
+differ only in whether the length is known at the start.
+"""
+
+from __future__ import annotations
+
+from . import frametypes, layout
+from .digest import body_digest
+from .frames import FrameFooter, FrameHeader, Postamble, Preamble
+from .order import check_step
+
+
+def control_frame_size(body_size: int) -> int:
+    """Return the bytes that a CBOR frame takes with its padding, when it begins aligned."""
+    size = layout.MIN_FRAME_SIZE + body_size
+    return size + layout.padding_after(size)
+
+
+def tensor_frame_length(payload_size: int, descriptor_size: int) -> int:
+    """Return the `total_length` of a tensor frame (without its padding)."""
+    return layout.FRAME_HEADER_SIZE + payload_size + descriptor_size + layout.TENSOR_FOOTER_SIZE
+
+
+class Encoder:
+    """The sans-IO writer of one message.
+
+    Args:
+        flags: Preamble flags; HASHES_PRESENT decides whether frames carry digests.
+        total_length: The length of the whole message, or 0 for a streaming message.
+
+    Attributes:
+        position: Bytes of the message so far.
+        offsets: Where each tensor frame begins, bytes from the start of the message.
+        lengths: `total_length` of each tensor frame.
+        digests: Digest of each tensor frame; empty without hashing.
+
+    Source: Tensogram wire format v3, §1-§7.
+    """
+
+    def __init__(self, flags: int, total_length: int = 0) -> None:
+        self.hashing = bool(flags & layout.HASHES_PRESENT)
+        self.position = 0
+        self.offsets: list[int] = []
+        self.lengths: list[int] = []
+        self.digests: list[int] = []
+        self._tensor_flags = layout.CBOR_AFTER_PAYLOAD | (layout.HASH_PRESENT if self.hashing else 0)
+        self._preamble = Preamble(flags, total_length)
+        self._previous: int | None = None
+        self._first_footer: int | None = None
+
+    def begin(self) -> bytes:
+        """Return the preamble."""
+        self.position = layout.PREAMBLE_SIZE
+        return self._preamble.pack()
+
+    def resume(self, position: int, offsets: list[int], lengths: list[int], digests: list[int]) -> int:
+        """Go on with a message whose last tensor frame ends `position` bytes after its start.
+
+        Returns:
+            The padding that has to be written before the next frame.
+        """
+        padding = layout.padding_after(position)
+        self.position = position + padding
+        self.offsets, self.lengths, self.digests = offsets, lengths, digests
+        self._previous = frametypes.TENSOR
+        return padding
+
+    def control(self, number: int, body: bytes) -> bytes:
+        """Return a whole frame of type `number` whose body is the CBOR `body`, with its padding."""
+        self._step(number)
+        if self._first_footer is None and frametypes.BY_NUMBER[number].phase == frametypes.FOOTER:
+            self._first_footer = self.position
+        length = layout.MIN_FRAME_SIZE + len(body)
+        digest = body_digest((body,)) if self.hashing else 0
+        padding = layout.padding_after(length)
+        self.position += length + padding
+        header = FrameHeader(number, layout.HASH_PRESENT if self.hashing else 0, length)
+        return b"".join((header.pack(), body, FrameFooter(digest).pack(), bytes(padding)))
+
+    def tensor_head(self, payload_size: int, descriptor_size: int) -> bytes:
+        """Return what stands before the payload of a tensor frame, whose descriptor comes after it.
+
+        The payload (with its masks) follows, then what `tensor_tail` returns.
+        """
+        self._step(frametypes.TENSOR)
+        length = tensor_frame_length(payload_size, descriptor_size)
+        self.offsets.append(self.position)
+        self.lengths.append(length)
+        return layout.FRAME_HEADER.pack(
+            layout.FRAME_MAGIC, frametypes.TENSOR, layout.FRAME_VERSION, self._tensor_flags, length
+        )
+
+    def tensor_tail(self, descriptor: bytes, digest: int) -> bytes:
+        """Return what stands after the payload: descriptor, footer, padding.
+
+        Args:
+            descriptor: CBOR, of the size that was announced.
+            digest: xxh3-64 over payload and descriptor; ignored without hashing.
+        """
+        length = self.lengths[-1]
+        cbor_offset = length - layout.TENSOR_FOOTER_SIZE - len(descriptor)
+        if self.hashing:
+            self.digests.append(digest)
+        padding = layout.padding_after(length)
+        self.position += length + padding
+        footer = layout.TENSOR_FOOTER.pack(cbor_offset, digest if self.hashing else 0, layout.FRAME_END)
+        return descriptor + footer + bytes(padding)
+
+    def end(self) -> bytes:
+        """Return the postamble."""
+        check_step(self._previous, None, offset=self.position)
+        first_footer = self.position if self._first_footer is None else self._first_footer
+        self.position += layout.POSTAMBLE_SIZE
+        total = self._preamble.total_length
+        if total and total != self.position:
+            raise AssertionError(f"planned {total} bytes, wrote {self.position}")
+        return Postamble(first_footer, total).pack()
+
+    def _step(self, number: int) -> None:
+        check_step(self._previous, number, offset=self.position)
+        self._previous = number
