@@ -75,7 +75,9 @@ CASES = (
     Case("szip", compression="szip", params=_SZIP),
     Case("szip int16", _INT16, compression="szip", params=_SZIP),
     *(Case(f"packing {bits}", _FLOAT64, "simple_packing", params=_packed(bits)) for bits in (8, 12, 16, 24)),
-    Case("packing 16 + szip", _FLOAT64, "simple_packing", compression="szip", params={**_packed(16), **_SZIP}),
+    Case(
+        "packing 16 + szip", _FLOAT64, "simple_packing", compression="szip", params={**_packed(16), **_SZIP}
+    ),
     Case("zfp rate 16", _FLOAT64, compression="zfp", params={"zfp_mode": "fixed_rate", "zfp_rate": 16.0}),
     Case("sz3", _FLOAT64, compression="sz3", params={"sz3_error_bound_mode": "abs", "sz3_error_bound": 0.01}),
     Case("rle", _BITMASK, compression="rle"),
@@ -96,7 +98,7 @@ def _both(scale: Scale, size: int, case: Case) -> Iterator[Row]:
     peer = peer_package()
     values = _values(case.kind, size)
     data = _encode(case, values)
-    rounds = scale.choose(7, 1)
+    rounds = scale.choose(5, 1)
     name = f"{case.name} ({size // MIB} MiB {case.kind}, 1:{values.nbytes / len(data):.1f})"
     goal = f">= {case.goal:g} x peer"
     yield compare(
@@ -172,7 +174,9 @@ def _encode(case: Case, values: Any) -> bytes:
 
     stages = Stages(case.encoding, case.filter, case.compression, case.params, masks=Rules(allow_nan=True))
     sink = tgmtool.MemorySink()
-    with tgmtool.StreamWriter(sink, style=tgmtool.Style(layout="buffered"), stages=stages, borrow=True) as out:
+    with tgmtool.StreamWriter(
+        sink, style=tgmtool.Style(layout="buffered"), stages=stages, borrow=True
+    ) as out:
         if case.kind == _BITMASK:
             out.write(values, dtype="bitmask", shape=(8 * values.size,))
         else:

@@ -401,3 +401,19 @@ def test_packing_takes_the_fewest_bits_that_keep_it(bound: float) -> None:
 def test_a_bound_has_no_use_where_nothing_is_lost(pipeline: Pipeline) -> None:
     with pytest.raises(EncodeError, match="loses nothing; choose the encoding simple_packing"):
         pipeline.bounded(noisy().tobytes(), 0.1, job("float64"))
+
+
+@pytest.mark.parametrize("bound", [10.0, 0.1, 1e-3, 1e-6])
+def test_a_bound_takes_the_fewest_bits_that_the_compression_takes(bound: float) -> None:
+    values = np.cumsum(np.random.default_rng(3).normal(size=5000)) + 280
+    kind = Pipeline("simple_packing", "none", "szip")
+    chosen = kind.bounded(values.tobytes(), bound, Job(BY_NAME["float64"], values.size, {}))
+    alone = Pipeline("simple_packing").bounded(
+        values.tobytes(), bound, Job(BY_NAME["float64"], values.size, {})
+    )
+    bits = alone["sp_bits_per_value"]
+    assert chosen == {"sp_bits_per_value": min(width for width in (8, 16, 24, 32) if width >= bits)}
+    found = tgmtool.decode(
+        tgmtool.encode([values], encoding="simple_packing", compression="szip", params=chosen)
+    ).objects[0]
+    assert np.abs(np.asarray(found.array, np.float64) - values).max() <= bound

@@ -143,6 +143,28 @@ def test_a_mapped_file_is_views_that_outlive_the_source(path: str) -> None:
     assert bytes(view) == b"456789"
 
 
+@linux_only
+def test_pages_of_a_mapped_file_that_are_let_go_leave_memory_and_come_back(tmp_path: Path) -> None:
+    def resident() -> int:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    size = 64 << 20
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(4096)
+        file.write(b"here")
+    source = open_file(str(path), mapped=True)
+    view = memoryview(source.read_at(0, size))
+    assert not np.frombuffer(view, np.uint8)[8192:].any()
+    before = resident()
+    assert source.keep_from(size + 1) == source.keep_from(10) == 0
+    assert before - resident() > size // 2
+    assert bytes(view[4095:4101]) == bytes(source.read_at(4095, 6)[:6]) == b"\0here\0"
+    source.close()
+
+
 def test_a_mapping_has_the_size_that_the_file_had(path: str) -> None:
     source = open_file(path, mapped=True)
     with open(path, "ab") as file:

@@ -20,14 +20,17 @@ def expand(pattern: str) -> Iterator[str]:
     """Yield the files that a name means: itself, the .tgm files of a directory, or what a glob matches.
 
     Raises:
-        SourceError: The glob matches nothing.
+        SourceError: The glob matches nothing; or, after everything else, a folder cannot be listed.
     """
     if pattern == "-" or os.path.isfile(pattern):
         yield pattern
     elif os.path.isdir(pattern):
-        for folder, folders, names in os.walk(pattern):
+        errors: list[OSError] = []
+        for folder, folders, names in os.walk(pattern, onerror=errors.append):
             folders.sort()
             yield from (os.path.join(folder, name) for name in sorted(names) if name.endswith(".tgm"))
+        if errors:
+            raise SourceError((errors[0].strerror or "").lower(), uri=str(errors[0].filename))
     elif glob.has_magic(pattern):
         found = sorted(glob.glob(pattern, recursive=True))
         if not found:

@@ -15,6 +15,8 @@ from ..endpoints.local import FileSink
 from ..errors import FormatError, SourceError
 from ..limits import Limits
 from ..operations.findings import CODES, Finding, Report, verdict_of
+from ..operations.isolate import isolated
+from ..operations.stream_policy import StreamPolicy
 from ..operations.validate import LEVELS, Policy, validate
 from . import exits, options
 from .console import Console
@@ -30,6 +32,7 @@ _STATUSES = {
     "incomplete": exits.INCOMPLETE,
     "unchecked": exits.FAILED,
 }
+_SECONDS = 600  # of processor time that an isolated check may take
 _SMALL = 32 << 20  # bytes: smaller files are looked at several at a time
 
 
@@ -49,6 +52,13 @@ def command(
     ] = False,
     canonical: Annotated[
         bool, typer.Option("--canonical", help="CBOR that is not deterministic is an error.")
+    ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Messages that say that they belong to a stream are in order."),
+    ] = False,
+    require_end: Annotated[
+        bool, typer.Option("--require-end", help="With --stream: every sender has ended.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
     ignore: Annotated[
@@ -92,6 +102,12 @@ def command(
         str, typer.Option("--format", metavar="FMT", help=f"{', '.join(FORMATS)}.")
     ] = "text",
     as_json: options.AsJson = False,
+    isolate: Annotated[
+        bool,
+        typer.Option(
+            "--isolate", help="Check each file in a process of its own, bounded in memory and time."
+        ),
+    ] = False,
     report: Annotated[
         list[str] | None,
         typer.Option("--report", metavar="FMT=FILE", help="Write a report to FILE too; may be repeated."),
@@ -138,7 +154,25 @@ def command(
     )
     compare = _comparison(against, atol, rtol, limits) if against is not None else None
     writers = _writers(console, "ndjson" if as_json else format, report or [], strict=strict)
-    run = _Run(console, level, policy, options.count_of(jobs), limits, expect, compare, progress)
+    if level in {"quick", "checksum"} and (stream or require or schema or expect):
+        raise UsageError(
+            f"--{level} reads no metadata: it goes with none of --stream, --require, --schema, --expect"
+        )
+    if require_end and not stream:
+        raise UsageError("--require-end belongs to --stream")
+    run = _Run(
+        console,
+        level,
+        policy,
+        options.count_of(jobs),
+        limits,
+        expect,
+        compare,
+        progress,
+        stream=stream,
+        require_end=require_end,
+        isolate=isolate,
+    )
     statuses: list[int] = []
     try:
         for found in run.reports(names):
@@ -200,7 +234,7 @@ def _comparison(
     def compare(name: str) -> tuple[Finding, ...]:
         try:
             return tuple(differences(name, reference, atol=atol, rtol=rtol, limits=limits))
-        except (FormatError, SourceError) as error:
+        except FormatError as error:  # what cannot be read at all ends the command: it is not about the file
             return (Finding("unexpected_content", f"cannot be compared: {exits.text_of(error)}"),)
 
     return compare
@@ -241,7 +275,13 @@ class _Run:
         expect: str | None,
         compare: Callable[[str], tuple[Finding, ...]] | None,
         progress: str,
+        *,
+        stream: bool,
+        require_end: bool,
+        isolate: bool,
     ) -> None:
+        self._stream, self._require_end = stream, require_end
+        self._isolate = isolate
         self._console = console
         self._level = level
         self._policy = policy
@@ -272,8 +312,8 @@ class _Run:
 
     def _in_order(self, names: list[str], sizes: list[int], show: Callable[[int], None]) -> Iterator[Report]:
         """Small files are looked at several at a time, in a large one its messages are."""
-        if self._jobs == 1:
-            yield from (self._one(name, 1, show) for name in names)
+        if self._jobs == 1 or self._isolate:
+            yield from (self._one(name, self._jobs, show) for name in names)
             return
         waiting: deque[Future[Report]] = deque()
         with ThreadPoolExecutor(self._jobs) as pool:
@@ -299,13 +339,24 @@ class _Run:
 
             expected = Expected(self._expect)
             policy = policy._replace(objects=(*policy.objects, expected.policy), ends=(expected.missing,))
-        report = validate(
-            name, level=self._level, policy=policy, jobs=jobs, limits=self._limits, progress=show
-        )
+        if self._stream:
+            stream = StreamPolicy(require_end=self._require_end)
+            policy = policy._replace(messages=(stream.message,), ends=(*policy.ends, stream.end))
+        report = self._validated(name, jobs, policy, show)
         if self._compare is not None and not report.unreadable:
             findings = (*report.findings, *self._compare(name))
             report = report._replace(findings=findings, verdict=verdict_of(findings, strict=policy.strict))
         return report
+
+    def _validated(self, name: str, jobs: int, policy: Policy, show: Callable[[int], None]) -> Report:
+        def check() -> Report:
+            return validate(
+                name, level=self._level, policy=policy, jobs=jobs, limits=self._limits, progress=show
+            )
+
+        if not self._isolate:
+            return check()
+        return isolated(check, name, memory=2 * self._limits.decoded_bytes, seconds=_SECONDS)
 
 
 def _size(name: str) -> int:

@@ -72,6 +72,8 @@ class Stage(NamedTuple):
             is not asked for; None where only the whole can be decoded. Raises PayloadError.
         bounded: `(data, bound, job) -> params` with which no decoded value is off by more than
             `bound`; None for stages without loss. Raises EncodeError when there are none.
+        finer: `(params) -> params` with which the error is smaller still, or None: for when a later
+            stage does not take what `bounded` chose.
         params: Names of the descriptor keys that belong to the stage.
         level: The one among them that `--compression-level` sets.
     """
@@ -83,5 +85,6 @@ class Stage(NamedTuple):
     after: Callable[[Job], Job] = lambda job: job
     parts: Callable[[Parts, int, Job], Parts] | None = None
     bounded: Callable[[Bytes, float, Job], dict[str, Any]] | None = None
+    finer: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
     params: tuple[str, ...] = ()
     level: str | None = None

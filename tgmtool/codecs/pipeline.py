@@ -84,8 +84,21 @@ class Pipeline(NamedTuple):
             EncodeError: No stage loses anything, or none can keep the bound.
         """
         for found, seen in self._stages(job):
-            if found.bounded is not None:
-                return found.bounded(data, bound, seen)
+            if found.bounded is None:
+                continue
+            params = found.bounded(data, bound, seen)
+            while True:
+                try:
+                    self.resolved(job._replace(params={**job.params, **params}))
+                except (
+                    EncodeError
+                ):  # a later stage does not take these: the next finer ones keep the bound too
+                    finer = None if found.finer is None else found.finer(params)
+                    if finer is None:
+                        raise
+                    params = finer
+                else:
+                    return params
         raise EncodeError(
             f"an error bound has no use: {self.encoding}/{self.filter}/{self.compression} loses nothing; "
             "choose the encoding simple_packing, or the compression zfp or sz3"

@@ -429,6 +429,10 @@ def _bounded(data: Bytes, bound: float, job: Job) -> dict[str, Any]:
     return {_BITS: fewest_bits(np.frombuffer(data, _ORDER[job.byte_order]), bound, decimal)}
 
 
+def _finer(params: dict[str, Any]) -> dict[str, Any] | None:
+    return {_BITS: params[_BITS] + 1} if params[_BITS] < _WORD else None
+
+
 STAGE = Stage(
     _encode,
     _decode,
@@ -437,6 +441,7 @@ STAGE = Stage(
     after=_after,
     parts=_parts,
     bounded=_bounded,
+    finer=_finer,
     params=_KEYS,
 )
 

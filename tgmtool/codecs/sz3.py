@@ -50,7 +50,7 @@ _SPARE_BINS = 1024  # there is a bin for every value, as a rule
 _NODE_REFERENCES = ((1 << 8, 1), (1 << 16, 2))  # at most so many nodes: bytes of a reference to one
 
 _CHUNK = 64 * 1024  # values that are rounded at once: they stay in the cache
-_ZSTD_LEVEL = 3  # as SZ3
+_ZSTD_LEVEL = 1  # faster than higher ones, and on smooth fields not larger
 
 
 class _Payload(NamedTuple):

@@ -25,6 +25,7 @@ _BLOCKS = (8, 16, 32, 64)
 _HIGHEST_RSI, _HIGHEST_BLOCK, _HIGHEST_BITS, _RESTRICTED_BITS = 4096, 4096, 32, 4
 _OK, _FLUSH, _NO_FLUSH = 0, 1, 0
 _WINDOW = 1 << 20  # of the payload, when it is read forward
+_BLOCKS_AT_ONCE = 4096  # that are looked at
 _SCRATCH = 3 << 18  # whole samples of any size; stays in the cache
 
 
@@ -196,10 +197,12 @@ def _may_stand_still(source: Any, sample: int, params: dict[str, Any]) -> bool:
         samples = source.view(f"u{sample}")
     whole = len(samples) // block * block
     blocks = samples[:whole].reshape(-1, block)
-    # Most blocks differ in few samples already: only the others are looked at whole.
-    alike = np.flatnonzero((blocks[:, 0] == blocks[:, 1]) & (blocks[:, 0] == blocks[:, -1]))
-    if (blocks[alike] == blocks[alike, :1]).all(1).any():
-        return True
+    for start in range(0, len(blocks), _BLOCKS_AT_ONCE):
+        some = blocks[start : start + _BLOCKS_AT_ONCE]
+        # Most blocks differ in few samples already: only the others are looked at whole.
+        alike = np.flatnonzero((some[:, 0] == some[:, 1]) & (some[:, 0] == some[:, -1]))
+        if len(alike) and (some[alike] == some[alike, :1]).all(1).any():
+            return True
     # The last block is filled up with what counts as equal.
     rest = samples[max(whole - 1, 0) :]
     begins_interval = whole % (block * params[_RSI]) == 0

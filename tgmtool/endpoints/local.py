@@ -122,6 +122,9 @@ class MappedSource(Source):
         finally:
             os.close(descriptor)
         self._view = memoryview(self._map)
+        self._page = mmap.PAGESIZE
+        self._advice = getattr(mmap, "MADV_DONTNEED", None)  # not on every system
+        self._let_go = 0
 
     def read_at(self, offset: int, size: int) -> Bytes:
         """Return everything from `offset` on: nothing is copied, so `size` saves nothing."""
@@ -132,7 +135,12 @@ class MappedSource(Source):
         return len(self._view)
 
     def keep_from(self, offset: int) -> int:
-        """Nothing is ever dropped."""
+        """Let the pages before `offset` go; they come back if they are looked at all the same."""
+        stop = min(offset, len(self._view)) // self._page * self._page
+        if self._advice is not None and stop > self._let_go:
+            with contextlib.suppress(OSError):  # pages that somebody has locked
+                self._map.madvise(self._advice, self._let_go, stop - self._let_go)
+            self._let_go = stop
         return 0
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ reference implementation has are spelled as it spells them; the others are ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 STRUCTURE, METADATA, INTEGRITY, FIDELITY, POLICY = LEVELS = (
@@ -51,7 +51,6 @@ def _theirs(name: str, level: str, severity: str, text: str) -> Code:
 
 TABLE = (
     # ---- structure: the frames hold together
-    _theirs("invalid_magic", STRUCTURE, ERROR, "No message begins here, though the file should be one."),
     Code("unsupported_version", STRUCTURE, ERROR, "The message is of another version of the format."),
     _theirs("total_length_too_small", STRUCTURE, ERROR, "The message's length cannot hold a message."),
     _theirs("total_length_overflow", STRUCTURE, ERROR, "The message's length is beyond any file."),
@@ -92,7 +91,6 @@ TABLE = (
     Code("backfill_incomplete", STRUCTURE, WARNING, "Only one of the two lengths was filled in."),
     Code("length_not_backfilled", STRUCTURE, NOTE, "The lengths are 0: backfill would help remote readers."),
     Code("foreign_bytes", STRUCTURE, ERROR, "Bytes that belong to no message."),
-    Code("torn_message", STRUCTURE, ERROR, "A message was cut short, and others follow it."),
     Code("framing", STRUCTURE, ERROR, "The frames do not hold together."),
     Code("incomplete_tail", STRUCTURE, INCOMPLETE, "The file ends inside a message that is sound so far."),
     Code(
@@ -132,7 +130,6 @@ TABLE = (
     _theirs("unknown_compression", METADATA, ERROR, "The compression does not exist."),
     _theirs("empty_obj_type", METADATA, ERROR, "The object's type is empty."),
     _theirs("reserved_not_a_map", METADATA, ERROR, "_reserved_ is no map."),
-    _theirs("reserved_missing_tensor", METADATA, NOTE, "base has no library-managed copy of the shape."),
     Code("reserved_tensor_mismatch", METADATA, WARNING, "That copy differs from the descriptor."),
     Code(
         "duplicate_cbor_key", METADATA, ERROR, "A key stands twice: readers disagree about which one counts."
@@ -155,6 +152,7 @@ TABLE = (
     Code("bitmask_tail", INTEGRITY, WARNING, "Unused bits at the end of a bitmask are not zero."),
     Code("codec_unavailable", INTEGRITY, UNCHECKED, "The payload needs a package that is not installed."),
     Code("limit_exceeded", INTEGRITY, UNCHECKED, "A limit stopped the check: raise it to know."),
+    Code("check_died", INTEGRITY, UNCHECKED, "The isolated check died, or took more than it may."),
     # ---- fidelity: the values
     _theirs("nan_detected", FIDELITY, WARNING, "The payload holds NaN that no mask stands for."),
     _theirs("inf_detected", FIDELITY, WARNING, "The payload holds Inf that no mask stands for."),
@@ -166,7 +164,13 @@ TABLE = (
     Code("unexpected_content", POLICY, ERROR, "The file does not hold what was expected of it."),
     Code("values_differ", POLICY, ERROR, "Values differ from the reference file's beyond the tolerance."),
     Code("metadata_differs", POLICY, ERROR, "Metadata or layout differ from the reference file's."),
-    Code("not_canonical", POLICY, ERROR, "The bytes are not the ones that a deterministic writer makes."),
+    Code("stream_invalid", POLICY, ERROR, "A message's place in its stream is not what it must be."),
+    Code("seq_gap", POLICY, ERROR, "Numbers of a stream are missing."),
+    Code("seq_duplicate", POLICY, WARNING, "A number of a stream stands twice: after a resume, or a fault."),
+    Code("seq_reversed", POLICY, ERROR, "Numbers of a stream go back."),
+    Code("after_end", POLICY, ERROR, "A sender goes on after its end."),
+    Code("end_missing", POLICY, ERROR, "A sender did not end, and its end is required."),
+    Code("stream_end_mismatch", POLICY, ERROR, "An end states another number of messages, bytes or digest."),
     Code("suppressed", POLICY, NOTE, "More issues were found than are reported."),
 )
 """THE table of issue codes."""
@@ -203,6 +207,40 @@ class Finding(NamedTuple):
     def weight(self) -> str:
         """Its severity, the code's by default."""
         return self.severity or CODES[self.code].severity
+
+
+_RANK = (NOTE, WARNING, INCOMPLETE, UNCHECKED, ERROR)
+
+
+class Kept:
+    """The first findings of many. What weighs most is never among those that are left out.
+
+    Args:
+        most: How many are kept.
+        judge: Changes a finding before it counts, or leaves it out (None).
+
+    Attributes:
+        findings: Those that are kept.
+        dropped: How many are not.
+    """
+
+    def __init__(self, most: int, judge: Callable[[Finding], Finding | None]) -> None:
+        self.findings: list[Finding] = []
+        self.dropped = 0
+        self._most = most
+        self._judge = judge
+
+    def add(self, finding: Finding) -> None:
+        """Take one more."""
+        judged = self._judge(finding)
+        if judged is None:
+            return
+        if len(self.findings) < self._most:
+            self.findings.append(judged)
+            return
+        self.dropped += 1
+        if _RANK.index(judged.weight) > _RANK.index(self.findings[-1].weight):
+            self.findings[-1] = judged
 
 
 def verdict_of(findings: Iterable[Finding], *, strict: bool = False, messages: int = 0) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..errors import EncodeError, FormatError, LimitExceeded
+from ..errors import EncodeError, FormatError, LimitExceeded, MetadataError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages import cbor
 from ..messages.canonical import NON_CANONICAL, UNUSUAL, oddities
@@ -23,11 +23,12 @@ from ..messages.spans import ObjectSpan
 from ..wire import frametypes, layout
 from ..wire.events import Event, FrameBegan, FrameData, FrameEnded, MessageBegan, MessageEnded
 from .checks import FRAME_CHECKS, KNOWN_FLAGS, METADATA_CHECKS, Frame, Seen, described, payload_issues
-from .findings import Finding
+from .findings import Finding, Kept
 
 MOST_OF_A_MESSAGE = 100  # findings that are kept
 _MAYBE_UNUSUAL = re.compile(rb"[\xe0-\xf3\xf7\xf8]")  # heads of such values; often just text
-_FRAME_FLAGS = layout.CBOR_AFTER_PAYLOAD | layout.HASH_PRESENT
+# By `is_object`.
+FRAME_FLAGS = {False: layout.HASH_PRESENT, True: layout.HASH_PRESENT | layout.CBOR_AFTER_PAYLOAD}
 
 
 class Depth(NamedTuple):
@@ -86,8 +87,9 @@ class Inspection:
     Args:
         read: `(offset, size) -> bytes` of the source, to look at padding.
         depth: How closely to look.
-        look: A look at each object for policies: `(object, message number) -> findings`.
+        keep: Hand out the objects, for policies.
         number: Of the first message.
+        judge: What is made of a finding before it counts, as of `Kept`.
     """
 
     def __init__(
@@ -97,8 +99,10 @@ class Inspection:
         *,
         keep: bool = False,
         number: int = 0,
+        judge: Callable[[Finding], Finding | None] = lambda finding: finding,
     ) -> None:
         self._read = read
+        self._judge = judge
         self._depth = depth
         self._keep = keep
         self.number = number
@@ -126,8 +130,8 @@ class Inspection:
 
     def _begin_message(self, event: MessageBegan) -> None:
         self._offset = event.offset
-        self._findings: list[Finding] = []
-        self._dropped = 0
+        self._kept = Kept(MOST_OF_A_MESSAGE, self._judge)
+        self._differs = False  # a digest
         self._frames: list[Frame] = []
         self._bodies: dict[int, list[Any]] = {}  # parsed control frames by type
         self._objects: list[DataObject] = []  # for policies
@@ -161,19 +165,16 @@ class Inspection:
             for found in self._objects:
                 index = found.span.number
                 found.metadata = {**merged.of_object(index), **self._entries.get(index, {})}
-        if self._dropped:
-            self._findings.append(
-                Finding(
-                    "suppressed", f"{self._dropped} more issues in this message", self._offset, self.number
-                )
-            )
-        wrong = any(found.code == "hash_mismatch" for found in self._findings)
+        findings = self._kept.findings
+        if dropped := self._kept.dropped:
+            text = f"{dropped} more issues in this message"
+            findings.append(Finding("suppressed", text, self._offset, self.number))
         done = Inspected(
             event.offset,
             event.length,
             event.objects,
-            not wrong and all(frame.digest is not None for frame in self._frames),
-            tuple(self._findings),
+            not self._differs and all(frame.digest is not None for frame in self._frames),
+            tuple(findings),
             tuple(self._objects),
             extra,
         )
@@ -183,11 +184,8 @@ class Inspection:
     def _add(
         self, code: str, text: str, offset: int | None, *, severity: str = "", at_object: bool = False
     ) -> None:
-        if len(self._findings) >= MOST_OF_A_MESSAGE:
-            self._dropped += 1
-            return
         index = self._tensors - 1 if at_object else None
-        self._findings.append(Finding(code, text, offset, self.number, index, severity))
+        self._kept.add(Finding(code, text, offset, self.number, index, severity))
 
     def _add_error(self, error: Exception, offset: int, *, at_object: bool = False) -> None:
         issue = described(error)
@@ -202,7 +200,7 @@ class Inspection:
         header = event.header
         if header.version != layout.FRAME_VERSION:
             self._add("frame_version", f"{header.version}, expected {layout.FRAME_VERSION}", event.offset + 4)
-        if header.flags & ~_FRAME_FLAGS:
+        if header.flags & ~FRAME_FLAGS[header.row.is_object]:
             self._add("reserved_flag", f"frame flags 0x{header.flags:04x}", event.offset + 6)
         if (event.offset - self._offset) % layout.ALIGNMENT:
             self._add(
@@ -249,6 +247,7 @@ class Inspection:
             self._tensors += 1
         if event.digest_differs:
             assert event.stored_digest is not None
+            self._differs = True
             self._add(
                 "hash_mismatch",
                 f"{row.name} frame: the bytes have digest {event.actual_digest:016x}, "
@@ -272,8 +271,13 @@ class Inspection:
     def _check_control(self, number: int, body: memoryview) -> None:
         offset = self._frame.offset + layout.FRAME_HEADER_SIZE
         parse, what, code = _CONTROLS[number]
-        self._check_canonical(body, what, code, offset)
-        parsed = parse(body, offset=offset, limits=self._depth.limits)
+        try:
+            self._check_canonical(body, what, code, offset)
+            parsed = parse(body, offset=offset, limits=self._depth.limits)
+        except MetadataError as error:
+            if error.code == MetadataError.default_code:
+                error.code = code.replace("non_canonical", "parse_failed")
+            raise
         self._bodies.setdefault(number, []).append(parsed)
         if number == frametypes.PRECEDER:
             self._preceder = parsed

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from ..endpoints import open_source
 from ..endpoints.base import Source
+from ..endpoints.local import MappedSource
+from ..endpoints.memory import MemorySource
 from ..errors import FormatError, LimitExceeded, SourceError, TgmError, TruncatedError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.objects import DataObject
@@ -23,17 +25,19 @@ from ..wire.decoder import Decoder
 from ..wire.events import Damaged, FrameBegan
 from .checks import described
 from .drive import CHUNK, drive
-from .findings import ERROR, WARNING, Finding, Report, verdict_of
+from .findings import ERROR, INCOMPLETE, NOTE, Finding, Kept, Report, verdict_of
 from .inspection import DEPTHS, Depth, Inspected, Inspection
+from .sweep import IN_PIECES, LARGEST, Swept, sweep
 
 LEVELS = tuple(DEPTHS)
 MOST_OF_A_FILE = 1000  # findings that are kept
 _BATCH_BYTES = 8 << 20
 _BATCH_MESSAGES = 512
-_END_SIZE = layout.POSTAMBLE_SIZE
 
 ObjectPolicy = Callable[[DataObject, Mapping[str, Any]], Iterator[tuple[str, str]]]
 """A look at an object and its message's keys: yields (code, text) of what a caller has against it."""
+MessagePolicy = Callable[[Inspected, Callable[[int, int], bytes | memoryview]], Iterator[tuple[str, str]]]
+"""A look at each message in order, and at its bytes by `(offset, size)`: yields (code, text)."""
 FilePolicy = Callable[[], Iterator[tuple[str, str]]]
 """A look at what did not come: yields (code, text)."""
 
@@ -50,6 +54,7 @@ class Policy(NamedTuple):
         ignore: Codes that are not reported.
         errors: Codes that are errors whatever they are otherwise.
         objects: Looks at each object.
+        messages: Looks at each message, in order.
         ends: Looks at the file after its last object.
     """
 
@@ -61,7 +66,16 @@ class Policy(NamedTuple):
     ignore: frozenset[str] = frozenset()
     errors: frozenset[str] = frozenset()
     objects: tuple[ObjectPolicy, ...] = ()
+    messages: tuple[MessagePolicy, ...] = ()
     ends: tuple[FilePolicy, ...] = ()
+
+    def judged(self, finding: Finding) -> Finding | None:
+        """Return what is made of a finding: None if it is not to be reported."""
+        if finding.code in self.ignore or (finding.code == "empty_file" and self.allow_empty):
+            return None
+        if finding.weight == INCOMPLETE and self.allow_incomplete:
+            return finding._replace(severity=NOTE)
+        return finding._replace(severity=ERROR) if finding.code in self.errors else finding
 
 
 def validate(
@@ -123,8 +137,6 @@ def _seekable(source: Source) -> Source:
     """Return the source, or what it holds if it can be read only once."""
     if source.seekable:
         return source
-    from ..endpoints.memory import MemorySource
-
     held = bytearray()
     while chunk := source.read_at(len(held), CHUNK):
         held += chunk
@@ -156,11 +168,18 @@ class _Run:
         self._depth = depth
         self._policy = policy
         self._progress = progress
-        self._findings: list[Finding] = []
-        self._dropped = 0
+        self._kept = Kept(MOST_OF_A_FILE, policy.judged)
         self._messages = self._objects = 0
         self._hashed = True
         self._size = source.size() or 0
+        self._whole = self._sweepable()
+
+    def _sweepable(self) -> memoryview | None:
+        """Return all bytes of the source, if messages can be swept over: nobody looks at their metadata."""
+        plain = not (self._depth.metadata or self._policy.objects or self._policy.messages)
+        if plain and isinstance(self._source, MappedSource | MemorySource):
+            return memoryview(self._source.read_at(0, self._size))
+        return None
 
     def all(self, executor: Executor | None, jobs: int) -> None:
         """Look at everything."""
@@ -168,17 +187,46 @@ class _Run:
         if not self._size and not len(self._source.read_at(0, 1)):
             self._add(Finding("empty_file", "there is nothing in it", 0))
             return
+        # Threads help with large messages only; looking at small ones is nearly all Python.
+        at = self._usual(at, LARGEST if executor is None else IN_PIECES)
         while at < self._size:
             at = self._agreeing(at, executor, jobs)
             if at < self._size:
                 at = self._walk(at)
-            self._progress(min(at, self._size))
+            self._done_with(at)
+
+    def _done_with(self, at: int) -> None:
+        self._source.keep_from(at)
+        self._progress(min(at, self._size))
 
     # ---- messages whose two ends agree
 
+    def _usual(self, at: int, largest: int) -> int:
+        """Pass over messages from `at` on as long as nothing is to be said about them."""
+        if self._whole is None:
+            return at
+        while True:
+            swept = sweep(
+                self._whole,
+                at,
+                self._size,
+                digests=self._depth.digests,
+                most=_BATCH_BYTES,
+                largest=largest,
+            )
+            if not swept.messages:
+                return at
+            self._count(swept)
+            at = swept.stop
+            self._done_with(at)
+
+    def _count(self, swept: Swept) -> None:
+        self._messages += swept.messages
+        self._objects += swept.objects
+
     def _agreeing(self, at: int, executor: Executor | None, jobs: int) -> int:
         """Look at messages from `at` on as long as their ends agree; return where that stops."""
-        waiting: deque[tuple[_Batch, Future[list[Inspected] | None]]] = deque()
+        waiting: deque[tuple[_Batch, Future[tuple[Swept, list[Inspected]]]]] = deque()
         batches = self._batches(at)
         try:
             while True:
@@ -188,18 +236,23 @@ class _Run:
                     if len(waiting) <= 2 * jobs:
                         continue
                 if batch is not None and executor is None:
-                    done, found = batch, self._inspect(batch)
+                    done, (swept, found) = batch, self._inspect(batch)
                 elif waiting:
                     done, future = waiting.popleft()
-                    found = future.result()
+                    swept, found = future.result()
                 else:
                     return at
-                if found is None:  # the frames inside tell another story
-                    return done.start
+                self._count(swept)
+                at = swept.stop
                 for one in found:
                     self._take(one)
-                at = done.stop
-                self._progress(at)
+                    at = one.offset + one.length
+                if swept.messages + len(found) < done.messages:  # the frames of the next tell another story
+                    while at < done.stop:
+                        at = self._walk(at)
+                    if at != done.stop:
+                        return at
+                self._done_with(at)
         finally:
             for _, future in waiting:
                 future.cancel()
@@ -217,21 +270,32 @@ class _Run:
 
     def _end_of(self, at: int) -> int | None:
         """Return where the message at `at` ends, if both its ends say the same."""
-        head = bytes(self._source.read_at(at, layout.PREAMBLE_SIZE)[: layout.PREAMBLE_SIZE])
-        if len(head) < layout.PREAMBLE_SIZE or head[:8] != layout.MESSAGE_MAGIC:
+        head = self._read(at, layout.PREAMBLE_SIZE)
+        if len(head) < layout.PREAMBLE_SIZE:
             return None
-        length = int.from_bytes(head[layout.PREAMBLE_TOTAL_AT :], "big")
-        if length < layout.MIN_MESSAGE_SIZE or at + length > self._size:
+        magic, _, _, _, length = layout.PREAMBLE.unpack(head)
+        if magic != layout.MESSAGE_MAGIC or not layout.MIN_MESSAGE_SIZE <= length <= self._size - at:
             return None
-        tail = bytes(self._source.read_at(at + length - _END_SIZE, _END_SIZE)[:_END_SIZE])
-        if tail[16:] != layout.END_MAGIC or int.from_bytes(tail[8:16], "big") != length:
+        tail = self._read(at + length - layout.POSTAMBLE_SIZE, layout.POSTAMBLE_SIZE)
+        if len(tail) < layout.POSTAMBLE_SIZE:
             return None
-        return at + length
+        _, mirrored, magic = layout.POSTAMBLE.unpack(tail)
+        return at + length if magic == layout.END_MAGIC and mirrored == length else None
 
-    def _inspect(self, batch: _Batch) -> list[Inspected] | None:
-        """Look at a batch; None if its frames do not lead from message to message."""
+    def _inspect(self, batch: _Batch) -> tuple[Swept, list[Inspected]]:
+        """Look at a batch, as far as its frames lead from message to message.
+
+        Returns:
+            What was passed over because nothing is to be said about it, and what comes after that.
+        """
+        swept = Swept(batch.start)
+        if self._whole is not None:
+            swept = sweep(self._whole, batch.start, batch.stop, digests=self._depth.digests)
+        return swept, [] if swept.stop == batch.stop else self._looked_at(swept.stop, batch)
+
+    def _looked_at(self, at: int, batch: _Batch) -> list[Inspected]:
         inspection = self._inspection()
-        decoder = Decoder(offset=batch.start, verify=self._depth.digests)
+        decoder = Decoder(offset=at, verify=self._depth.digests)
         part = _Part(self._source, batch.stop)
         found: list[Inspected] = []
         try:
@@ -244,8 +308,8 @@ class _Run:
                 ):
                     decoder.skip_frame()
         except FormatError:
-            return None
-        return found if len(found) == batch.messages else None
+            pass  # it is looked at again, alone
+        return found
 
     # ---- everything else
 
@@ -274,16 +338,22 @@ class _Run:
 
     def _lost(self, event: Damaged) -> None:
         issue = described(event.reason)
-        code = "torn_message" if isinstance(event.reason, TruncatedError) else issue.code
         where = event.offset if issue.offset is None else issue.offset
         said = f"{issue.text}; {event.size} bytes belong to no whole message"
-        self._add(Finding(code, said, where, length=event.size))
+        self._add(Finding(issue.code, said, where, length=event.size))
 
     def _inspection(self) -> Inspection:
-        def read(offset: int, size: int) -> bytes | memoryview:
-            return memoryview(self._source.read_at(offset, size))[:size]
+        return Inspection(
+            self._read,
+            self._depth,
+            keep=bool(self._policy.objects or self._policy.messages),
+            judge=self._policy.judged,
+        )
 
-        return Inspection(read, self._depth, keep=bool(self._policy.objects))
+    def _read(self, offset: int, size: int) -> memoryview:
+        if self._whole is not None:
+            return self._whole[offset : offset + size]
+        return memoryview(self._source.read_at(offset, size))[:size]
 
     # ---- what it comes to
 
@@ -295,6 +365,9 @@ class _Run:
             self._add(
                 Finding("hash_required", "the message has no digests, or wrong ones", one.offset, number)
             )
+        for look in self._policy.messages:
+            for code, text in look(one, self._read):
+                self._add(Finding(code, text, one.offset, number))
         for found in one.contents:
             for policy in self._policy.objects:
                 for code, text in policy(found, one.extra):
@@ -304,20 +377,7 @@ class _Run:
         self._hashed = self._hashed and one.hashed
 
     def _add(self, finding: Finding) -> None:
-        policy = self._policy
-        if finding.code in policy.ignore or (finding.code == "empty_file" and policy.allow_empty):
-            return
-        if finding.weight == "incomplete" and policy.allow_incomplete:
-            finding = finding._replace(severity="note")
-        if finding.code in policy.errors:
-            finding = finding._replace(severity=ERROR)
-        if len(self._findings) >= MOST_OF_A_FILE and finding.weight not in {ERROR, WARNING}:
-            self._dropped += 1
-        elif len(self._findings) >= MOST_OF_A_FILE:
-            self._dropped += 1
-            self._findings[-1] = finding  # so that an error is never hidden by what came before it
-        else:
-            self._findings.append(finding)
+        self._kept.add(finding)
 
     def report(self, *, unreadable: str = "") -> Report:
         """Return what is to be said of the file."""
@@ -328,13 +388,14 @@ class _Run:
         for end in policy.ends:
             for code, text in end():
                 self._add(Finding(code, text))
-        if self._dropped:
-            self._findings.append(Finding("suppressed", f"{self._dropped} more issues in this file"))
-        verdict = "unchecked" if unreadable else verdict_of(self._findings, strict=policy.strict)
+        findings = self._kept.findings
+        if dropped := self._kept.dropped:
+            findings.append(Finding("suppressed", f"{dropped} more issues in this file"))
+        verdict = "unchecked" if unreadable else verdict_of(findings, strict=policy.strict)
         return Report(
             self._source.name,
             verdict,
-            tuple(self._findings),
+            tuple(findings),
             self._messages,
             self._objects,
             self._size,

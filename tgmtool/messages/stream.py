@@ -1,0 +1,169 @@
+"""The stream convention: which run, channel and sender a message belongs to, its number, and the end.
+
+It is separate because it is free-form metadata (`_extra_.tgmstream`) that the format knows nothing of:
+any reader still reads the file, and a file without it is just a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ..errors import EncodeError, MetadataError
+from . import cbor
+
+KEY = "tgmstream"
+VERSION = 1
+DATA, END, ERROR = "data", "end", "error"
+DEFAULT_CHAN, DEFAULT_SENDER = "main", "0"
+_LARGEST_SEQ = (1 << 63) - 1
+_TEXTS = ("id", "chan", "sender", "type", "time", "mode", "digest", "next", "code", "msg")
+_COUNTS = ("seq", "count", "bytes")
+_FLAGS = ("last", "fatal")
+
+
+class Sender(NamedTuple):
+    """Whose sequence it is.
+
+    Attributes:
+        id: The run.
+        chan: The channel in it.
+        sender: The producer in that.
+    """
+
+    id: str
+    chan: str = DEFAULT_CHAN
+    sender: str = DEFAULT_SENDER
+
+    def __str__(self) -> str:
+        return f"{self.id}/{self.chan}/{self.sender}"
+
+
+class Place(NamedTuple):
+    """What a message says of its place in a stream.
+
+    Attributes:
+        who: Whose sequence.
+        seq: Its number there, from 0, markers counted.
+        type: "data", "end", "error"; anything else flows as data.
+        rest: The other keys, unknown ones too.
+    """
+
+    who: Sender
+    seq: int
+    type: str = DATA
+    rest: Mapping[str, Any] = {}
+
+    @property
+    def closes(self) -> bool:
+        """Nothing of this sender may follow: an end, a fatal error, or data that says it is the last."""
+        if self.type == ERROR:
+            return self.rest.get("fatal", True) is not False
+        return self.type == END or (self.type != ERROR and self.rest.get("last") is True)
+
+    @property
+    def is_marker(self) -> bool:
+        """It is about the stream, and holds no data."""
+        return self.type in {END, ERROR}
+
+    def to_map(self) -> dict[str, Any]:
+        """Return the map that stands at `_extra_.tgmstream`; what is the default is left out."""
+        value: dict[str, Any] = {"v": VERSION, "id": self.who.id, "seq": self.seq}
+        if self.who.chan != DEFAULT_CHAN:
+            value["chan"] = self.who.chan
+        if self.who.sender != DEFAULT_SENDER:
+            value["sender"] = self.who.sender
+        if self.type != DATA:
+            value["type"] = self.type
+        return {**self.rest, **value}
+
+    @classmethod
+    def parse(cls, extra: Mapping[str, Any], *, offset: int) -> Place | None:
+        """Return what a message's `_extra_` says, or None if it says nothing, or nothing that we know.
+
+        Args:
+            extra: The message-level metadata.
+            offset: Where the message begins (bytes from the start of the source).
+
+        Raises:
+            MetadataError: A map of our version in which a key has the wrong type.
+        """
+        value = extra.get(KEY)
+        if not isinstance(value, dict) or type(value.get("v")) is not int:
+            return None
+        if value["v"] != VERSION:
+            return None  # a later convention: data, as far as we know
+        for keys, kind in ((_TEXTS, str), (_COUNTS, int), (_FLAGS, bool)):
+            for key in keys:
+                if key in value and type(value[key]) is not kind:
+                    raise _error(f"{key} is {cbor.brief(value[key])}, expected {kind.__name__}", offset)
+        for key in _COUNTS:
+            if not 0 <= value.get(key, 0) <= _LARGEST_SEQ:
+                raise _error(f"{key} {cbor.brief(value[key])} is out of range, expected 0 to 2^63-1", offset)
+        for key in ("id", "seq"):
+            if key not in value:
+                raise _error(f"{key} is missing", offset)
+        who = Sender(value["id"], value.get("chan", DEFAULT_CHAN), value.get("sender", DEFAULT_SENDER))
+        own = {"v", "id", "chan", "sender", "seq", "type"}
+        rest = {key: inner for key, inner in value.items() if key not in own}
+        return cls(who, value["seq"], value.get("type", DATA), rest)
+
+
+def _error(text: str, offset: int) -> MetadataError:
+    return MetadataError(f"{KEY}: {text}", offset=offset, code="stream_invalid")
+
+
+class Ledger:
+    """What every sender has sent so far, and what is wrong with the order of it.
+
+    Messages without a place are not in it: they pass as data and end nothing.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[Sender, int] = {}
+        self._closed: dict[Sender, Place] = {}
+
+    def receive(self, place: Place) -> Iterator[tuple[str, str]]:
+        """Take the next message's place; yield (code, text) of what is wrong with it."""
+        expected = self._next.get(place.who, 0)
+        if place.who in self._closed:
+            yield (
+                "after_end",
+                f"{place.who} had ended with number {self._closed[place.who].seq}, found {place.seq}",
+            )
+        if place.seq > expected:
+            yield (
+                "seq_gap",
+                f"{place.who}: number {place.seq}, expected {expected}: {place.seq - expected} missing",
+            )
+        elif place.seq == expected - 1:
+            yield "seq_duplicate", f"{place.who}: number {place.seq} once more"
+        elif place.seq < expected:
+            yield "seq_reversed", f"{place.who}: number {place.seq} after {expected - 1}"
+        self._next[place.who] = max(expected, place.seq + 1)
+        if place.closes:
+            self._closed.setdefault(place.who, place)
+
+    @property
+    def senders(self) -> list[Sender]:
+        """All that were seen, in their order."""
+        return list(self._next)
+
+    def open_senders(self) -> list[Sender]:
+        """Return those that have not ended."""
+        return [who for who in self._next if who not in self._closed]
+
+    def error(self) -> Place | None:
+        """Return the first fatal error that a sender ended with, or None."""
+        return next((place for place in self._closed.values() if place.type == ERROR), None)
+
+
+def checked_name(text: str, what: str) -> str:
+    """Return a run, channel or sender name that may be written.
+
+    Raises:
+        EncodeError: It is empty, or has characters that cannot stand on a command line or in a listing.
+    """
+    if not text or not text.isprintable() or "/" in text:
+        raise EncodeError(f"{what} {text!r} must be printable, not empty, and without /")
+    return text
