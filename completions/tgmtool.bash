@@ -34,7 +34,7 @@ _tgmtool() {
         case ${COMP_WORDS[i]} in
             --) files=yes ;;
             --color) ((i++)) ;;
-            encode|tail|scan|validate|cat-remote) [[ -n $command ]] || command=${COMP_WORDS[i]} ;;
+            encode|tail|scan|validate|backfill|cat-remote) [[ -n $command ]] || command=${COMP_WORDS[i]} ;;
         esac
     done
     if [[ -z $files ]]; then
@@ -74,11 +74,15 @@ _tgmtool() {
             'validate --progress') _tgmtool_words 'auto always never' "$typed"; return ;;
             'validate --color') _tgmtool_words 'auto always never' "$typed"; return ;;
             'validate --ignore'|'validate --min-messages'|'validate --require'|'validate --against'|'validate --atol'|'validate --rtol'|'validate --report'|'validate -J'|'validate --jobs'|'validate --max-cbor-bytes'|'validate --max-cbor-depth'|'validate --max-cbor-items'|'validate --max-ndim'|'validate --max-objects'|'validate --max-decoded-bytes'|'validate --max-retained-bytes') return ;;
-            'cat-remote --as') _tgmtool_words 'npy npz raw json ndjson' "$typed"; return ;;
+            'backfill -o'|'backfill --output') _tgmtool_files any "$typed"; return ;;
+            'backfill --files-from') _tgmtool_files any "$typed"; return ;;
+            'backfill --color') _tgmtool_words 'auto always never' "$typed"; return ;;
+            'backfill --min-age'|'backfill --backup-suffix'|'backfill -J'|'backfill --jobs'|'backfill --max-cbor-bytes'|'backfill --max-cbor-depth'|'backfill --max-cbor-items'|'backfill --max-ndim'|'backfill --max-objects'|'backfill --max-decoded-bytes'|'backfill --max-retained-bytes') return ;;
+            'cat-remote --as') _tgmtool_words 'tgm npy npz raw json ndjson' "$typed"; return ;;
             'cat-remote -o'|'cat-remote --output') _tgmtool_files any "$typed"; return ;;
             'cat-remote --format') _tgmtool_words 'table tsv csv ndjson json' "$typed"; return ;;
             'cat-remote --color') _tgmtool_words 'auto always never' "$typed"; return ;;
-            'cat-remote -w'|'cat-remote --where'|'cat-remote --message'|'cat-remote --object'|'cat-remote --range'|'cat-remote -J'|'cat-remote --jobs'|'cat-remote -p'|'cat-remote --keys'|'cat-remote -P'|'cat-remote --add-keys'|'cat-remote --namespace'|'cat-remote --max-cbor-bytes'|'cat-remote --max-cbor-depth'|'cat-remote --max-cbor-items'|'cat-remote --max-ndim'|'cat-remote --max-objects'|'cat-remote --max-decoded-bytes'|'cat-remote --max-retained-bytes') return ;;
+            'cat-remote -w'|'cat-remote --where'|'cat-remote --message'|'cat-remote --object'|'cat-remote --range'|'cat-remote --offset'|'cat-remote --length'|'cat-remote -J'|'cat-remote --jobs'|'cat-remote --max-bytes'|'cat-remote --concurrency'|'cat-remote --retries'|'cat-remote --timeout'|'cat-remote --storage-option'|'cat-remote --profile'|'cat-remote --region'|'cat-remote --endpoint-url'|'cat-remote -p'|'cat-remote --keys'|'cat-remote -P'|'cat-remote --add-keys'|'cat-remote --namespace'|'cat-remote --max-cbor-bytes'|'cat-remote --max-cbor-depth'|'cat-remote --max-cbor-items'|'cat-remote --max-ndim'|'cat-remote --max-objects'|'cat-remote --max-decoded-bytes'|'cat-remote --max-retained-bytes') return ;;
         esac
         if [[ -n $equals ]]; then return; fi
         if [[ $typed == -* ]]; then
@@ -88,18 +92,20 @@ _tgmtool() {
                 'tail') _tgmtool_words '-n --last -f --follow -F --retry -s --sleep --watch --pid --until --count --idle-timeout --timeout --wait-for --unit --from -w --where -p --keys -P --add-keys -m --mars --namespace --raw -j --json --format --template --stats --verify --no-verify --settle --force -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
                 'scan') _tgmtool_words '--unit -w --where --match -p --keys -P --add-keys -m --mars --namespace --sort --limit --summary --group-by --values --tree --format -j --json --strict -e --exit-status -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
                 'validate') _tgmtool_words '--quick --checksum --full --canonical --stream --require-end --strict --ignore --allow-empty --allow-incomplete --min-messages --require-hash --require --schema --expect --against --atol --rtol --format -j --json --isolate --report --exit-zero -x --fail-fast --files-from -0 --null -J --jobs --progress -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
-                'cat-remote') _tgmtool_words '-w --where --message --object --range --list --as -o --output -f --force --verify --no-verify --restore --no-restore -J --jobs --stats -p --keys -P --add-keys -m --mars --namespace --format -j --json -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
+                'backfill') _tgmtool_words '-o --output --check --dry-run -j --json --salvage --in-place --undo --keep-unhashed --assume-dead --reindex --rehash --min-age --backup-suffix -f --force --files-from -0 --null -J --jobs -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
+                'cat-remote') _tgmtool_words '-w --where --message --object --range --offset --length --list --plan --as -o --output -f --force --verify --no-verify --restore --no-restore -J --jobs --stats --max-bytes --allow-full-read --concurrency --retries --timeout --storage-option --profile --region --endpoint-url --anon -p --keys -P --add-keys -m --mars --namespace --format -j --json -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
             esac
             return
         fi
     fi
     case $command in
-        '') _tgmtool_words 'encode tail scan validate cat-remote' "$typed" ;;
+        '') _tgmtool_words 'encode tail scan validate backfill cat-remote' "$typed" ;;
         'encode') _tgmtool_files any "$typed" ;;
         'tail') _tgmtool_files tgm "$typed" ;;
         'scan') _tgmtool_files tgm "$typed" ;;
         'validate') _tgmtool_files any "$typed" ;;
-        'cat-remote') _tgmtool_files tgm "$typed" ;;
+        'backfill') _tgmtool_files any "$typed" ;;
+        'cat-remote') _tgmtool_files any "$typed" ;;
     esac
 }
 

@@ -18,8 +18,21 @@ ERRORS = (
 VALUES = (
     *("DataObject", "FrameSpan", "Gap", "Limits", "Message", "MessageSpan", "Metadata", "Notice"),
     *("ObjectSpan", "Provenance", "Style", "TimeLimit", "Elements", "Finding", "Policy", "Report"),
+    *("LengthPlan", "SalvagePlan"),
 )
-VERBS = ("atail", "decode", "decode_range", "encode", "read", "scan", "tail", "validate", "write")
+VERBS = (
+    "atail",
+    "backfill",
+    "decode",
+    "decode_range",
+    "encode",
+    "read",
+    "salvage",
+    "scan",
+    "tail",
+    "validate",
+    "write",
+)
 TOOLS = ("MemorySink", "MemorySource", "ScriptedSource", "StreamWriter")
 PUBLIC = sorted({*ERRORS, *VALUES, *VERBS, *TOOLS})
 

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from .messages.metadata import Metadata, Provenance
     from .messages.objects import DataObject, Elements, decode_range
     from .messages.spans import FrameSpan, Gap, MessageSpan, Notice, ObjectSpan
+    from .operations.backfill import LengthPlan, backfill
     from .operations.findings import Finding, Report
     from .operations.read import decode, encode, read, write
+    from .operations.salvage import SalvagePlan, salvage
     from .operations.scan import scan
     from .operations.tail import TimeLimit, atail, tail
     from .operations.validate import Policy, validate
@@ -59,8 +61,10 @@ _HOMES = {
     "messages.metadata": ("Metadata", "Provenance"),
     "messages.objects": ("DataObject", "Elements", "decode_range"),
     "messages.spans": ("FrameSpan", "Gap", "MessageSpan", "Notice", "ObjectSpan"),
+    "operations.backfill": ("LengthPlan", "backfill"),
     "operations.findings": ("Finding", "Report"),
     "operations.read": ("decode", "encode", "read", "write"),
+    "operations.salvage": ("SalvagePlan", "salvage"),
     "operations.scan": ("scan",),
     "operations.tail": ("TimeLimit", "atail", "tail"),
     "operations.validate": ("Policy", "validate"),
@@ -79,6 +83,7 @@ __all__ = [
     "FrameSpan",
     "FramingError",
     "Gap",
+    "LengthPlan",
     "LimitExceeded",
     "Limits",
     "MemorySink",
@@ -93,6 +98,7 @@ __all__ = [
     "Policy",
     "Provenance",
     "Report",
+    "SalvagePlan",
     "ScriptedSource",
     "SourceError",
     "StreamWriter",
@@ -101,10 +107,12 @@ __all__ = [
     "TimeLimit",
     "TruncatedError",
     "atail",
+    "backfill",
     "decode",
     "decode_range",
     "encode",
     "read",
+    "salvage",
     "scan",
     "tail",
     "validate",

@@ -213,7 +213,7 @@ def test_a_failure_keeps_the_file_that_was_to_be_replaced(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "text"),
     [
-        ("run.tgm --as nonsense", 2, "--as 'nonsense' does not exist, expected one of npy, npz"),
+        ("run.tgm --as nonsense", 2, "--as 'nonsense' does not exist, expected one of tgm, npy"),
         ("run.tgm -o a.dunno", 2, "say the format with --as"),
         ("run.tgm --message x", 2, "expected a message number"),
         ("run.tgm --range 5", 2, "expected element ranges"),

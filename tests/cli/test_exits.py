@@ -21,7 +21,7 @@ TABLE = [
     ("scan -e -w mars.step=1 whole.tgm", 0, ""),
     ("scan missing.tgm", 4, "missing.tgm: no such file"),
     ("scan missing*.tgm", 4, "no file matches"),
-    ("scan s3://bucket/key", 4, "not supported"),
+    ("scan unheard://bucket/key", 4, "unheard://bucket/key: cannot be reached"),
     ("scan cut.tgm", 5, "incomplete"),
     ("scan garbage.tgm", 3, "foreign"),
     ("scan text.tgm", 3, "foreign"),

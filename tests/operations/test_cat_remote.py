@@ -14,13 +14,13 @@ from tgmtool import DigestMismatch, Gap, MemorySource, ObjectSpan, SourceError
 from tgmtool.endpoints.memory import MemorySource as Memory
 from tgmtool.operations.cat_remote import (
     AmbiguousName,
-    OutsideRange,
     Picked,
     Wanted,
     parse_messages,
     parse_ranges,
     pick,
 )
+from tgmtool.operations.stored import OutsideRange
 
 WHOLE = buffered(range(3)) + streaming(range(3, 6), backfill=True) + streaming([6]) + buffered([7])
 

@@ -14,7 +14,8 @@ COMMANDS = (
     ("tail", "Follow a stream: each object the moment its frame is whole."),
     ("scan", "List what is in files, and where."),
     ("validate", "Check files: may they be committed, can they be relied on?"),
-    ("cat-remote", "Take objects, or parts of them, out of a file."),
+    ("backfill", "Fill in lengths, and mend what a dead producer left."),
+    ("cat-remote", "Take objects, or parts of them, out of a remote object or a file."),
 )
 """THE ordered list of commands: name and what it is for. `cli/NAME.py` holds each."""
 

@@ -104,7 +104,11 @@ class Console:
             self.error(text)
 
     def error(self, text: str) -> None:
-        """Write one line to stderr; text from files in it is escaped."""
+        """Write one line to stderr; text from files in it is escaped, secrets of URLs are hidden."""
+        if "://" in text:
+            from ..endpoints.secrets import redact
+
+            text = redact(text)
         try:
             os.write(2, f"tgmtool: {safe(text)}\n".encode("utf-8", "backslashreplace"))
         except OSError:

@@ -9,7 +9,7 @@ import glob
 import os
 from collections.abc import Iterator
 
-from ..endpoints import open_source
+from ..endpoints import is_remote, open_source
 from ..errors import SourceError
 from .exits import UsageError
 
@@ -22,7 +22,7 @@ def expand(pattern: str) -> Iterator[str]:
     Raises:
         SourceError: The glob matches nothing; or, after everything else, a folder cannot be listed.
     """
-    if pattern == "-" or os.path.isfile(pattern):
+    if pattern == "-" or is_remote(pattern) or os.path.isfile(pattern):
         yield pattern
     elif os.path.isdir(pattern):
         errors: list[OSError] = []

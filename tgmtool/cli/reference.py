@@ -131,6 +131,21 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("Is it still the same data?", "tgmtool validate run.tgm --against run.tgm --rtol 1e-6"),
     ),
+    "tgmtool-backfill": (
+        (
+            "What went through a pipe gets its lengths, so that remote readers see every message.",
+            "tgmtool backfill run.tgm",
+        ),
+        (
+            "Everything that is whole in a file whose producer died, and a report of every byte.",
+            "tgmtool backfill --salvage --min-age 0 -o mended.tgm -j run.tgm",
+        ),
+        ("Is there anything to do?", "tgmtool backfill --check run.tgm"),
+        (
+            "Each header says where everything is.",
+            "tgmtool backfill --reindex --min-age 0 -o indexed.tgm run.tgm",
+        ),
+    ),
     "tgmtool-cat-remote": (
         (
             "One field as a NumPy file.",
@@ -141,6 +156,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "tgmtool cat-remote run.tgm --message -1 --object 0 --range 0:10 --as json",
         ),
         ("What there is.", "tgmtool cat-remote run.tgm --list"),
+        (
+            "One object as a message of its own, byte for byte; a URL takes the place of the file.",
+            "tgmtool cat-remote 'run.tgm#m=0&o=1' -o one.tgm",
+        ),
     ),
 }
 """Page to (what it does, the command line); the help page shows the first two. A test runs each."""
@@ -160,6 +179,7 @@ ENVIRONMENT: tuple[tuple[str, str, str | None], ...] = (
         "As --allow-nan, if 1, true, yes or on; likewise ALLOW_INF and the other mask options.",
         "encode",
     ),
+    ("TGMTOOL_MAX_BYTES", "As --max-bytes, where that is not given.", "cat-remote"),
     ("TGMTOOL_DEBUG", "If not empty: an internal error shows its Python traceback.", None),
 )
 """Variable, what it does, and the only command that reads it (None: all)."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..endpoints import is_remote, shown
 from ..errors import TgmError
 from ..limits import Limits
 from ..messages.objects import DataObject
@@ -147,6 +148,8 @@ def command(
     conditions = options.condition(where_)
     first, skip = _last(last, from_, files)
     following = follow_ or follow_retry
+    if following and (remote := next(filter(is_remote, files), None)):
+        raise UsageError(f"{shown(remote)}: a remote object cannot be followed; without -f it is read once")
     raw_unit = "message" if unit == "message" or (raw and not following) else "object"
     choices = Choices(
         unit="piece" if raw else unit,

@@ -6,22 +6,26 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SourceError
 from .base import Sink, Source
 
+if TYPE_CHECKING:
+    from .remote import Access
+
 STDIO = "-"
 
 
-def open_source(place: Any, *, mapped: bool = False) -> Source:
+def open_source(place: Any, *, mapped: bool = False, access: Access | None = None) -> Source:
     """Open a place to read from.
 
     Args:
-        place: A path, `-` (stdin), `file://…`, bytes, a binary file object, or a Source (returned as
-            it is).
+        place: A path, `-` (stdin), `file://…`, another URL, bytes, a binary file object, or a Source
+            (returned as it is).
         mapped: Map a regular file instead of reading it; arrays can then be views of it. The file
             must not be truncated while it is mapped.
+        access: How remote places are reached.
 
     Raises:
         SourceError: It is not there, or cannot be read.
@@ -36,6 +40,10 @@ def open_source(place: Any, *, mapped: bool = False) -> Source:
         from .stdio import stdin_source
 
         return stdin_source()
+    if is_remote(place):
+        from .remote import open_remote
+
+        return open_remote(place, access)
     if isinstance(place, str | os.PathLike):
         from .local import open_file
 
@@ -76,6 +84,23 @@ def open_sink(place: Any) -> Sink:
     raise TypeError(f"a sink is a path, a binary file or a Sink, not {type(place).__name__}")
 
 
+def is_remote(place: Any) -> bool:
+    """Return whether a name is a URL of a place that is not a local file."""
+    if not isinstance(place, str):
+        return False
+    scheme, separator, _ = place.partition("://")
+    return bool(separator) and scheme != "file" and scheme.replace("+", "").isalnum() and len(scheme) > 1
+
+
+def shown(place: str) -> str:
+    """Return a name as it may be printed: a URL without its secrets."""
+    if not is_remote(place):
+        return place
+    from .secrets import redact
+
+    return redact(place)
+
+
 def local_path(place: str | os.PathLike[str]) -> str:
     """Return the path that a name stands for.
 
@@ -91,7 +116,7 @@ def local_path(place: str | os.PathLike[str]) -> str:
     scheme, separator, _ = path.partition("://")
     if separator and scheme.isalnum():
         raise SourceError(
-            f"{scheme}:// places are not supported by this version of tgmtool; copy the file here first",
+            f"{scheme}:// places can be read and not written by this version of tgmtool",
             uri=f"{scheme}://***",
         )
     return path

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..endpoints.base import Bytes, Sink
 from .cat_remote import Picked
+from .extract import message_of
 from .records import json_text
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ class Format(NamedTuple):
         write: `(objects, sink)`: writes them all, each as it comes.
         suffixes: Of files that look like it.
         is_text: It may go to a terminal.
+        is_whole: It cannot hold a part of an object.
     """
 
     write: Callable[[Iterable[Picked], Sink], None]
     suffixes: tuple[str, ...]
     is_text: bool = False
+    is_whole: bool = False
 
 
 def _write_npy(objects: Iterable[Picked], sink: Sink) -> None:
@@ -94,7 +97,15 @@ def _write_json(objects: Iterable[Picked], sink: Sink) -> None:
     sink.write([b"[]\n" if before == b"[\n" else b"\n]\n"])
 
 
+def _write_tgm(objects: Iterable[Picked], sink: Sink) -> None:
+    """Each object as a message of its own, its frame byte for byte."""
+    for picked in objects:
+        found = picked.found
+        sink.write(message_of(picked.frame(), found.descriptor, picked.message, found.span.digest))
+
+
 FORMATS = {
+    "tgm": Format(_write_tgm, (".tgm",), is_whole=True),
     "npy": Format(_write_npy, (".npy",)),
     "npz": Format(_write_npz, (".npz",)),
     "raw": Format(_write_raw, (".raw", ".bin", ".dat")),

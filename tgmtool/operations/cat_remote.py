@@ -6,25 +6,27 @@ is wanted, and only then payloads are touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..codecs.base import Bytes, Parts
 from ..endpoints.base import Source
-from ..errors import DigestMismatch, SourceError
+from ..endpoints.ranges import Range, RangeSource
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.assembly import Message
+from ..messages.metadata import Metadata
 from ..messages.objects import DataObject
-from ..messages.spans import Gap, ObjectSpan
-from ..wire import layout
-from ..wire.digest import new_digest
+from ..messages.spans import Gap, MessageSpan, ObjectSpan
+from .discovery import last_messages
 from .keys import MISSING, Keys, keys_of
-from .scan import Scanner
+from .scan import Scanner, scan
+from .stored import OutsideRange, Stored
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_TOGETHER, _MOST_TOGETHER = 4 << 20, 256  # bytes and objects that are fetched at once
 _NAMES = ("name", "mars.param", "param", "mars.shortName", "shortName", "cf.standard_name")
 
 
@@ -48,10 +50,6 @@ class AmbiguousName(ValueError):
     """A message has several objects of the wanted name."""
 
 
-class OutsideRange(ValueError):
-    """An object ends before a wanted range of elements does."""
-
-
 class Picked(NamedTuple):
     """One object that was meant.
 
@@ -59,11 +57,15 @@ class Picked(NamedTuple):
         keys: Its keys, as `scan` lists them.
         found: The object; its payload is read when it is asked for.
         ranges: As in Wanted.
+        message: Metadata of its message; of `base` only what is this object's.
+        frame: Returns its frame as it stands in the source, digest checked if that was asked for.
     """
 
     keys: Keys
     found: DataObject
     ranges: tuple[tuple[int, int], ...] | None = None
+    message: Metadata = Metadata()
+    frame: Callable[[], Bytes] = bytes
 
     def values(self) -> NDArray[np.generic]:
         """Return the values; of several ranges one after the other, one-dimensional.
@@ -119,8 +121,13 @@ def pick(
     jobs: int = 1,
     limits: Limits = DEFAULT_LIMITS,
     on_gap: Callable[[Gap], None] = lambda _gap: None,
+    on_message: Callable[[Message], None] = lambda _message: None,
+    ahead: bool = False,
 ) -> Iterator[Picked]:
     """Yield the objects of `source` that are meant, in order.
+
+    Of a remote source, a message that is chosen by its number from the end has a negative one in its keys:
+    nobody counted those before it.
 
     Args:
         source: Seekable: payloads are read after the headers decided.
@@ -130,13 +137,33 @@ def pick(
         jobs: Threads that decoding may use.
         limits: What the input may cost.
         on_gap: Is told of bytes that belong to no whole message.
+        on_message: Is told of every message that was looked at.
+        ahead: All payloads will be read whole: small ones of a remote source come together.
 
     Raises:
         AmbiguousName, OutsideRange: See there.
         SourceError, LimitExceeded: As `scan`.
     """
-    for number, objects in _messages(source, wanted.messages, limits, on_gap):
-        for span, keys in _of_message(objects, wanted, source.name, number):
+    found = _picked(source, wanted, verify, restore, jobs, limits, on_gap, on_message)
+    if ahead and wanted.ranges is None and isinstance(source, RangeSource):
+        yield from _together(source, found)
+    else:
+        yield from found
+
+
+def _picked(
+    source: Source,
+    wanted: Wanted,
+    verify: bool,
+    restore: bool,
+    jobs: int,
+    limits: Limits,
+    on_gap: Callable[[Gap], None],
+    on_message: Callable[[Message], None],
+) -> Iterator[Picked]:
+    for message, objects in _messages(source, wanted.messages, limits, on_gap):
+        on_message(message)
+        for span, keys in _of_message(objects, wanted, source.name, message.span.number):
             assert span.descriptor is not None
             elements = span.descriptor.elements
             if wanted.ranges and max(stop for _, stop in wanted.ranges) > elements:
@@ -144,44 +171,108 @@ def pick(
                     f"{source.name}: object {span.message}.{span.number} has {elements} elements: "
                     "the range reaches beyond them"
                 )
-            payload = _payload(source, span, verify=verify and wanted.ranges is None)
+            stored = Stored(source, span, verify=verify and wanted.ranges is None)
             found = DataObject(
-                span.descriptor, span.metadata, span, payload, restore=restore, jobs=jobs, limits=limits
+                span.descriptor,
+                span.metadata,
+                span,
+                Parts(span.payload_length, stored.payload),
+                restore=restore,
+                jobs=jobs,
+                limits=limits,
             )
-            yield Picked(keys, found, wanted.ranges)
+            own: Mapping[str, Any] = span.metadata
+            yield Picked(keys, found, wanted.ranges, message.metadata._replace(base=(own,)), stored.frame)
+
+
+def _together(source: RangeSource, found: Iterator[Picked]) -> Iterator[Picked]:
+    """Yield the same; the frames of small objects are fetched many at a time."""
+    held: list[Picked] = []
+    size = 0
+
+    def fetched() -> list[Picked]:
+        nonlocal held, size
+        spans = [one.found.span for one in held]
+        source.prefetch(Range(span.offset, span.offset + span.length) for span in spans)
+        held, size, ready = [], 0, held
+        return ready
+
+    for picked in found:
+        held.append(picked)
+        size += picked.found.span.length
+        if size > _TOGETHER or len(held) == _MOST_TOGETHER:
+            if len(held) == 1:  # a large one, which comes in pieces by itself
+                held, size = [], 0
+                yield picked
+            else:
+                yield from fetched()
+    yield from fetched()
 
 
 def _messages(
     source: Source, chosen: int | slice | None, limits: Limits, on_gap: Callable[[Gap], None]
-) -> Iterator[tuple[int, list[ObjectSpan]]]:
-    """Yield the wanted messages: number and objects."""
-    counted = _grouped(Scanner(source, limits, check_objects=False).run(), on_gap)
+) -> Iterator[tuple[Message, list[ObjectSpan]]]:
+    """Yield the wanted messages with their objects."""
     if chosen is None:
-        yield from counted
+        yield from _from(source, 0, 0, limits, on_gap)
         return
     if isinstance(chosen, int):
         chosen = slice(chosen, chosen + 1 or None)
     start, stop, step = chosen.start or 0, chosen.stop, chosen.step or 1
-    if start < 0 or step < 1 or (stop is not None and stop < 0):
-        yield from list(counted)[chosen]
+    begin = (0, 0)
+    if isinstance(source, RangeSource):
+        found = _begin(source, start, stop, limits, on_gap)
+        if found is None:
+            return
+        begin = found
+    # A negative number was found from the end, and the limits count from there too.
+    if begin[1] >= 0 and (start < 0 or step < 1 or (stop is not None and stop < 0)):
+        yield from list(_from(source, 0, 0, limits, on_gap))[chosen]
         return
-    for number, objects in counted:
+    for message, objects in _from(source, *begin, limits, on_gap):
+        number = message.span.number
         if stop is not None and number >= stop:
             return
         if number >= start and (number - start) % step == 0:
-            yield number, objects
+            yield message, objects
+            if begin[1] < 0 and number == -1:
+                return
+
+
+def _begin(
+    source: Source, start: int, stop: int | None, limits: Limits, on_gap: Callable[[Gap], None]
+) -> tuple[int, int] | None:
+    """Return offset and number of the first wanted message, found by lengths alone; None if there is none."""
+    if start < 0 and (stop is None or stop < 0):
+        found = last_messages(source, -start)
+        return (found[0].offset, start) if found and len(found) == -start else (0, 0)
+    if start <= 0:
+        return 0, 0
+    for one in scan(source, unit="message", limits=limits):
+        if isinstance(one, Gap):
+            on_gap(one)
+        elif isinstance(one, MessageSpan) and one.number == start:
+            return one.offset, start
+    return None
+
+
+def _from(
+    source: Source, offset: int, number: int, limits: Limits, on_gap: Callable[[Gap], None]
+) -> Iterator[tuple[Message, list[ObjectSpan]]]:
+    scanner = Scanner(source, limits, check_objects=False, start=offset, number=number)
+    return _grouped(scanner.run(), on_gap)
 
 
 def _grouped(
     found: Iterator[ObjectSpan | Message | Gap], on_gap: Callable[[Gap], None]
-) -> Iterator[tuple[int, list[ObjectSpan]]]:
+) -> Iterator[tuple[Message, list[ObjectSpan]]]:
     objects: list[ObjectSpan] = []
     for one in found:
         if isinstance(one, ObjectSpan):
             if one.status == "ok":
                 objects.append(one)
         elif isinstance(one, Message):
-            yield one.span.number, objects
+            yield one, objects
             objects = []
         else:
             objects = []
@@ -209,54 +300,6 @@ def _of_message(
             "choose one by its number, or by -w"
         )
     yield from chosen
-
-
-def _payload(source: Source, span: ObjectSpan, *, verify: bool) -> Parts:
-    """Return the payload of an object, read when it is asked for."""
-    verified = not verify or span.digest is None
-
-    def read(start: int, stop: int) -> Bytes:
-        nonlocal verified
-        if not verified:
-            body = _exactly(source, span.offset + layout.FRAME_HEADER_SIZE, _body_size(span))
-            digest = new_digest()
-            digest.update(body)
-            if digest.intdigest() != span.digest:
-                assert span.digest is not None
-                raise DigestMismatch(
-                    f"object {span.message}.{span.number}",
-                    expected=span.digest,
-                    actual=digest.intdigest(),
-                    offset=span.offset,
-                )
-            verified = True
-            if start == 0 and stop == span.payload_length:
-                at = span.payload_offset - span.offset - layout.FRAME_HEADER_SIZE
-                return body[at : at + span.payload_length]
-        return _exactly(source, span.payload_offset + start, stop - start)
-
-    return Parts(span.payload_length, read)
-
-
-def _body_size(span: ObjectSpan) -> int:
-    return span.length - layout.FRAME_HEADER_SIZE - layout.TENSOR_FOOTER_SIZE
-
-
-def _exactly(source: Source, offset: int, size: int) -> memoryview:
-    """Return exactly `size` bytes from `offset`, in one piece; a view where the source has one."""
-    found = memoryview(source.read_at(offset, size))[:size]
-    if len(found) == size:
-        return found
-    joined = bytearray(found)
-    while len(joined) < size:
-        more = memoryview(source.read_at(offset + len(joined), size - len(joined)))
-        if not more:
-            raise SourceError(
-                f"byte {offset}: ends short: expected {size} bytes, got {len(joined)}; it became shorter",
-                uri=source.name,
-            )
-        joined += more[: size - len(joined)]
-    return memoryview(joined)
 
 
 def parse_ranges(text: str) -> tuple[tuple[int, int], ...]:

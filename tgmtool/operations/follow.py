@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..endpoints import open_source
+from ..endpoints import open_source, shown
 from ..endpoints.base import Bytes, Source
 from ..endpoints.local import FileSource
 from ..endpoints.stdio import StreamSource
@@ -112,7 +112,7 @@ class Follower:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.place = place
-        self.name = place.name if isinstance(place, Source) else os.fspath(place)
+        self.name = place.name if isinstance(place, Source) else shown(os.fspath(place))
         self.source: Source | None = None
         self.is_path = isinstance(place, str | os.PathLike) and place != "-"
         self.lost_data = False  # gaps were passed over

@@ -6,26 +6,22 @@ be shown before anything is touched. Every object whose frame is whole is kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..endpoints.base import Source
-from ..errors import FormatError, FramingError
+from ..errors import FramingError
 from ..limits import DEFAULT_LIMITS, Limits
-from ..messages.assembly import Assembler
-from ..messages.descriptor import Descriptor
 from ..messages.hashes import Hashes
 from ..messages.index import Index
 from ..messages.metadata import Metadata, with_tensor
-from ..messages.objects import DataObject
 from ..messages.spans import Gap, MessageSpan
 from ..wire import frametypes, layout
-from ..wire.decoder import Decoder
 from ..wire.encoder import Encoder
-from ..wire.events import FrameEnded, MessageBegan
 from ..wire.patches import Patch, length_patches
-from .drive import drive
+from .harvest import harvest
 from .scan import scan
+
+_FLAGS_AT = 10  # of a preamble: behind magic and version
 
 
 class Repair(NamedTuple):
@@ -40,6 +36,7 @@ class Repair(NamedTuple):
         patches: What is written over the preamble and the postamble at last.
         set_aside: The message cannot be finished where it stands (its header promises more than
             arrived): its bytes must be kept elsewhere before the file is cut.
+        unproven: Objects among those kept that carry no digest.
     """
 
     offset: int
@@ -49,6 +46,7 @@ class Repair(NamedTuple):
     closing: bytes = b""
     patches: tuple[Patch, ...] = ()
     set_aside: bool = False
+    unproven: int = 0
 
 
 def find_cut(source: Source, limits: Limits = DEFAULT_LIMITS) -> tuple[Gap | None, int, int]:
@@ -83,63 +81,36 @@ def plan_repair(source: Source, offset: int, *, limits: Limits = DEFAULT_LIMITS)
     Whole objects stay where they are; what follows the last of them is cut away, and the message is
     closed behind it. Stored digests are checked, never recomputed; no time or uuid is invented.
     """
-    found = _Whole(source, offset, limits)
-    available = (source.size() or offset) - offset
-    if not found.objects or found.preamble_flags is None:
+    end = source.size() or offset
+    found, *others = harvest(source, offset, end, keep_unhashed=True, limits=limits)
+    available = end - offset
+    if others:
+        return Repair(offset, available, len(found.whole), offset, set_aside=True)
+    if not found.whole or found.preamble is None:
         return Repair(offset, available, 0, offset, set_aside=False)
-    can_close = found.total_length == 0 and found.preamble_flags & layout.FOOTER_METADATA
-    if not can_close:
-        return Repair(offset, available, len(found.objects), offset, set_aside=True)
-    encoder = Encoder(found.preamble_flags)
-    closing = [bytes(encoder.resume(found.end - offset, found.offsets, found.lengths, found.digests))]
-    if encoder.hashing and len(found.digests) == len(found.offsets):
-        closing.append(encoder.control(frametypes.FOOTER_HASH, Hashes.of(found.digests).pack()))
-    index = Index(tuple(found.offsets), tuple(found.lengths))
-    closing.append(encoder.control(frametypes.FOOTER_INDEX, index.pack()))
-    metadata = Metadata(tuple(found.entries()), found.extra, found.reserved)
+    frames = [one.frame for one in found.whole]
+    keep = frames[-1].offset + frames[-1].header.total_length
+    flags = found.preamble.flags
+    has_hole = any(loss.offset < keep for loss in found.losses)
+    if has_hole or found.preamble.total_length or not flags & layout.FOOTER_METADATA:
+        return Repair(offset, available, len(frames), offset, set_aside=True)
+    encoder = Encoder(flags)
+    digests = [one.stored_digest for one in frames if one.stored_digest is not None]
+    offsets = [one.offset - offset for one in frames]
+    lengths = [one.header.total_length for one in frames]
+    closing = [bytes(encoder.resume(keep - offset, offsets, lengths, digests))]
+    announced = layout.FOOTER_INDEX | layout.FOOTER_METADATA
+    if encoder.hashing and len(digests) == len(frames):
+        announced |= layout.FOOTER_HASHES
+        closing.append(encoder.control(frametypes.FOOTER_HASH, Hashes.of(digests).pack()))
+    closing.append(encoder.control(frametypes.FOOTER_INDEX, Index(tuple(offsets), tuple(lengths)).pack()))
+    base = tuple(with_tensor(found.entry_of(one), one.descriptor) for one in found.whole)
+    metadata = Metadata(base, found.metadata.extra, found.metadata.reserved)
     closing.append(encoder.control(frametypes.FOOTER_METADATA, metadata.pack()))
     closing.append(encoder.end())
-    patches = length_patches(offset, encoder.position)
-    return Repair(offset, available, len(found.objects), found.end, b"".join(closing), patches)
-
-
-class _Whole:
-    """What is whole and sound of a cut message."""
-
-    def __init__(self, source: Source, offset: int, limits: Limits) -> None:
-        self.objects: list[tuple[Mapping[str, Any], Descriptor]] = []
-        self.offsets: list[int] = []
-        self.lengths: list[int] = []
-        self.digests: list[int] = []
-        self.end = offset  # of the last whole object
-        self.preamble_flags: int | None = None
-        self.total_length = 0
-        self.extra: Mapping[str, Any] = {}
-        self.reserved: Mapping[str, Any] = {}
-        self._metadata = Metadata()
-        assembler = Assembler(limits=limits)
-        decoder = Decoder(offset=offset, control_body_limit=limits.cbor_bytes)
-        try:
-            for event in drive(source, decoder):
-                if isinstance(event, MessageBegan):
-                    self.preamble_flags = event.preamble.flags
-                    self.total_length = event.preamble.total_length
-                found = assembler.receive(event)
-                self._metadata = assembler.metadata
-                if isinstance(event, FrameEnded) and isinstance(found, DataObject):
-                    self._take(event, found, offset)
-        except FormatError:
-            pass  # the cut itself, or a frame from which on nothing can be trusted
-        self.extra, self.reserved = self._metadata.extra, self._metadata.reserved
-
-    def _take(self, event: FrameEnded, found: DataObject, message: int) -> None:
-        self.objects.append((found.metadata, found.descriptor))
-        self.offsets.append(event.offset - message)
-        self.lengths.append(event.header.total_length)
-        if event.stored_digest is not None:
-            self.digests.append(event.stored_digest)
-        self.end = event.offset + event.header.total_length
-
-    def entries(self) -> list[dict[str, Any]]:
-        """Return `base` for the objects that are whole."""
-        return [with_tensor(metadata, descriptor) for metadata, descriptor in self.objects]
+    patches: tuple[Patch, ...] = length_patches(offset, encoder.position)
+    if flags & announced != announced:  # a footer that was not announced would be an error
+        patches = (Patch(offset + _FLAGS_AT, (flags | announced).to_bytes(2, "big")), *patches)
+    return Repair(
+        offset, available, len(frames), keep, b"".join(closing), patches, unproven=len(frames) - len(digests)
+    )

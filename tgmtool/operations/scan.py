@@ -22,6 +22,7 @@ from ..wire.decoder import Decoder
 from ..wire.events import Damaged, Event, FrameBegan, FrameData, FrameEnded, MessageBegan, MessageEnded
 from ..wire.frames import Preamble
 from ..wire.walk import BOUNDARY_SIZE, Place, Walked, hop, walk
+from .discovery import lookahead_of
 from .drive import CHUNK, WINDOW, drive
 from .gaps import gap_of, gap_of_cut
 
@@ -78,15 +79,25 @@ class Scanner:
         limits: What it may cost.
         check_objects: An object that passes by whole and whose digest differs makes its message a gap;
             False leaves the digests of objects to the caller.
+        start: Where to begin (bytes from the start of the source); a message must begin there.
+        number: Of that message.
     """
 
     def __init__(
-        self, source: Source, limits: Limits = DEFAULT_LIMITS, *, check_objects: bool = True
+        self,
+        source: Source,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        check_objects: bool = True,
+        start: int = 0,
+        number: int = 0,
     ) -> None:
         self._source = source
         self._limits = limits
-        self._decoder = Decoder(control_body_limit=limits.cbor_bytes)
+        self._decoder = Decoder(offset=start, control_body_limit=limits.cbor_bytes)
         self._assembler = _Headers(source, limits, check_objects=check_objects)
+        self._assembler.messages = number
+        self._ahead = lookahead_of(source, limits)
         self._held: list[ObjectSpan] = []
         self._wrong: FormatError | LimitExceeded | None = None
 
@@ -95,6 +106,8 @@ class Scanner:
         window = WINDOW if self._source.seekable else CHUNK
         try:
             for event in drive(self._source, self._decoder, resync=True, window=window):
+                if self._ahead is not None:
+                    self._ahead.see(event)
                 if isinstance(event, FrameBegan) and event.header.row.is_object:
                     self._skip(event)
                 yield from self._take(event)
@@ -105,6 +118,8 @@ class Scanner:
     def _skip(self, event: FrameBegan) -> None:
         if event.header.flags & layout.CBOR_AFTER_PAYLOAD:
             keep = _TAIL if self._source.seekable else self._limits.cbor_bytes
+            if self._ahead is not None:
+                keep = self._ahead.tail
             self._decoder.skip_frame(keep)
         elif self._source.seekable:
             self._decoder.skip_frame()

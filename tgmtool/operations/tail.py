@@ -14,6 +14,7 @@ from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..endpoints import is_remote, shown
 from ..endpoints.base import Source
 from ..endpoints.stdio import StreamSource
 from ..endpoints.watch import Watch, watch
@@ -460,11 +461,13 @@ def _units(place: Any, unit: str, limits: Limits) -> Iterator[MessageSpan | Obje
 def _is_seekable(place: Any) -> bool:
     if isinstance(place, Source):
         return place.seekable
-    return place != "-" and os.path.isfile(place)
+    return place != "-" and (is_remote(place) or os.path.isfile(place))
 
 
 def _exists(place: Any) -> bool:
-    return not isinstance(place, str | os.PathLike) or place == "-" or os.path.exists(place)
+    if not isinstance(place, str | os.PathLike) or place == "-" or is_remote(place):
+        return True
+    return os.path.exists(place)
 
 
 def _listed(places: Any) -> list[Any]:
@@ -472,7 +475,7 @@ def _listed(places: Any) -> list[Any]:
 
 
 def _name_of(place: Any) -> str:
-    return place.name if isinstance(place, Source) else os.fspath(place)
+    return place.name if isinstance(place, Source) else shown(os.fspath(place))
 
 
 def _is_zombie(pid: int) -> bool:

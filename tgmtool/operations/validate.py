@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from ..endpoints import open_source
+from ..endpoints import open_source, shown
 from ..endpoints.base import Source
 from ..endpoints.local import MappedSource
 from ..endpoints.memory import MemorySource
@@ -110,7 +110,7 @@ def validate(
     if level not in DEPTHS:
         raise ValueError(f"level must be one of {', '.join(DEPTHS)}, not {level!r}")
     depth = DEPTHS[level]._replace(limits=limits)
-    name = str(source) if isinstance(source, str) else getattr(source, "name", "<memory>")
+    name = shown(source) if isinstance(source, str) else getattr(source, "name", "<memory>")
     try:
         opened = _seekable(open_source(source, mapped=True))
     except (TgmError, OSError) as error:

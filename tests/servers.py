@@ -1,0 +1,319 @@
+"""Loopback servers: HTTP with ranges and scripted faults, and S3 by moto where it is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from tests.processes import wait_until
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+class Request(NamedTuple):
+    """One request as it came."""
+
+    path: str
+    range: str
+    headers: Mapping[str, str]
+
+
+class Sparse:
+    """An object that is mostly one byte value, with pieces of real bytes at some places."""
+
+    def __init__(self, size: int, pieces: Mapping[int, bytes]) -> None:
+        self._size = size
+        self._pieces = dict(pieces)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop = part.start, min(part.stop, self._size)
+        found = bytearray(max(stop - start, 0))
+        for at, data in self._pieces.items():
+            low, high = max(at, start), min(at + len(data), stop)
+            if low < high:
+                found[low - start : high - start] = data[low - at : high - at]
+        return bytes(found)
+
+
+class Answer:
+    """What the server is about to send; a fault changes it, or does something else instead."""
+
+    def __init__(self, handler: Handler, status: int, start: int, stop: int) -> None:
+        self.handler = handler
+        self.status = status
+        self.start, self.stop = start, stop
+        self.body: bytes = handler.place.data[start:stop]
+        self.etag = handler.place.etag
+        total = len(handler.place.data)
+        self.headers = {"Content-Length": str(stop - start), "Accept-Ranges": "bytes"}
+        if status == 206:
+            self.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total}"
+        self.cut: int | None = None  # send so many bytes of the body, then drop the connection
+        self.stall = False  # and then send no more, but keep it open
+
+    def send(self) -> None:
+        handler = self.handler
+        handler.send_response(self.status)
+        for name, value in {**self.headers, **({"ETag": self.etag} if self.etag else {})}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(self.body if self.cut is None else self.body[: self.cut])
+        if self.stall:
+            handler.place.released.wait()
+        if self.cut is not None:
+            handler.drop()
+
+
+Fault = Callable[[Answer], None]
+
+
+def whole(answer: Answer) -> None:
+    """Ignore Range."""
+    data = answer.handler.place.data
+    answer.status, answer.body = 200, data[0 : len(data)]
+    answer.headers = {"Content-Length": str(len(data))}
+
+
+def dropped(after: int) -> Fault:
+    """Close the connection after so many bytes of the body."""
+
+    def fault(answer: Answer) -> None:
+        answer.cut = after
+
+    return fault
+
+
+def stalled(after: int) -> Fault:
+    """Send nothing more after so many bytes of the body."""
+
+    def fault(answer: Answer) -> None:
+        answer.cut, answer.stall = after, True
+
+    return fault
+
+
+def truncated(answer: Answer) -> None:
+    """Say and send less than the range that is announced."""
+    answer.body = answer.body[:-7]
+    answer.headers["Content-Length"] = str(len(answer.body))
+
+
+def shifted(answer: Answer) -> None:
+    """Send another range, and say so."""
+    data = answer.handler.place.data
+    start, stop = answer.start + 8, min(answer.stop + 8, len(data))
+    answer.body = data[start:stop]
+    answer.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+    answer.headers["Content-Length"] = str(stop - start)
+
+
+def unplaced(answer: Answer) -> None:
+    """Send 206 without saying which range."""
+    del answer.headers["Content-Range"]
+
+
+def changed(answer: Answer) -> None:
+    """Another version of the object, of the same size."""
+    answer.etag = '"another"'
+    answer.body = bytes(255 - byte for byte in answer.body)
+
+
+def status(code: int, headers: Mapping[str, str] = {}) -> Fault:  # never changed
+    """Answer with this status."""
+
+    def fault(answer: Answer) -> None:
+        answer.status, answer.body = code, b"no"
+        answer.headers = {"Content-Length": "2", **headers}
+
+    return fault
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    place: HttpPlace
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def drop(self) -> None:
+        self.wfile.flush()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+    def do_GET(self) -> None:
+        place = self.place
+        wanted = self.headers.get("Range", "")
+        with place.lock:
+            place.log.append(Request(self.path, wanted, dict(self.headers)))
+            fault = place.next_fault()
+        if place.delay:
+            threading.Event().wait(place.delay)  # the round trip that is being modelled
+        answer = self._answer(wanted)
+        if fault is not None:
+            fault(answer)
+        try:
+            answer.send()
+        except (OSError, ValueError):
+            self.close_connection = True
+
+    def do_HEAD(self) -> None:
+        with self.place.lock:
+            self.place.log.append(Request(self.path, "", dict(self.headers)))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.place.data)))
+        self.end_headers()
+
+    def _answer(self, wanted: str) -> Answer:
+        total = len(self.place.data)
+        match = self.headers.get("If-Match")
+        if match is not None and self.place.etag is not None and match != self.place.etag:
+            return self._plain(412)
+        found = _RANGE.fullmatch(wanted)
+        if found is None:
+            return Answer(self, 200, 0, total)
+        first, last = found.groups()
+        start = int(first) if first else max(total - int(last), 0)
+        stop = min(int(last) + 1 if first and last else total, total)
+        if start >= stop:
+            answer = self._plain(416)
+            answer.headers["Content-Range"] = f"bytes */{total}"
+            return answer
+        return Answer(self, 206, start, stop)
+
+    def _plain(self, code: int) -> Answer:
+        answer = Answer(self, code, 0, 0)
+        answer.body = b""
+        return answer
+
+
+class HttpPlace:
+    """A server of one object, whatever the path.
+
+    Args:
+        data: The object.
+        delay: Seconds that every request takes longer.
+        faults: By the number of the request, or for all (`every`).
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        *,
+        delay: float = 0.0,
+        faults: Mapping[int, Fault] = {},  # never changed
+        every: Fault | None = None,
+        etag: str | None = '"first"',
+    ) -> None:
+        self.data = data
+        self.etag = etag
+        self.delay = delay
+        self.faults = dict(faults)
+        self.every = every
+        self.log: deque[Request] = deque()
+        self.lock = threading.Lock()
+        self.released = threading.Event()
+        handler = type("PlaceHandler", (Handler,), {"place": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # drops are meant
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
+
+    def next_fault(self) -> Fault | None:
+        return self.faults.get(len(self.log) - 1, self.every)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/run.tgm"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+S3_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "CANARYKEYID",
+    "AWS_SECRET_ACCESS_KEY": "CANARYSECRET",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@contextmanager
+def s3_server(objects: Mapping[str, bytes]) -> Iterator[str]:
+    """Run moto's S3 server with these objects in the bucket `bucket`; yield its endpoint."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    program = "import sys; from moto.server import main; main(sys.argv[1:])"
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, "-H", "127.0.0.1", "-p", str(port)],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **S3_ENVIRONMENT},
+        )
+        try:
+            wait_until(lambda: _listens(port) or process.poll() is not None, "moto to listen")
+            _fill(endpoint, objects)
+            yield endpoint
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _fill(endpoint: str, objects: Mapping[str, bytes]) -> None:
+    import botocore.session  # the packages that s3fs brings
+
+    session = botocore.session.get_session()
+    client = session.create_client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=S3_ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+    )
+    client.create_bucket(Bucket="bucket")
+    for name, data in objects.items():
+        client.put_object(Bucket="bucket", Key=name, Body=data)
+    client.close()
+
+
+def written(folder: Path, name: str, data: bytes) -> str:
+    """Write a local file; return its name."""
+    (folder / name).write_bytes(data)
+    return str(folder / name)

@@ -1,0 +1,137 @@
+"""What a remote place is asked for, and how patiently: one contact, then ranges.
+
+It is separate so that HTTP, which checks every answer, and what fsspec knows beside it look the same
+to `remote`, and so that waiting and trying again are written once.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from ..errors import SourceError
+from .base import Bytes
+
+
+class Patience(NamedTuple):
+    """How long to wait, and how often to try.
+
+    Attributes:
+        connect: Seconds for a connection.
+        stall: Seconds without data.
+        retries: Further attempts without any progress.
+        first_delay: Seconds before the second attempt, at most (jittered); twice as long each time.
+        longest_delay: Seconds between two attempts, at most. A server that asks for more gets it.
+        total: Seconds for all attempts of a range without any progress.
+    """
+
+    connect: float = 10.0
+    stall: float = 30.0
+    retries: int = 5
+    first_delay: float = 0.4
+    longest_delay: float = 10.0
+    total: float = 120.0
+
+
+class Contact(NamedTuple):
+    """What the first contact with an object tells.
+
+    Attributes:
+        size: Of the object, in bytes.
+        offset: Where `data` stands.
+        data: Its last bytes, or its first ones, or nothing.
+    """
+
+    size: int
+    offset: int
+    data: bytes
+
+
+class Passing(Exception):
+    """A failure that may pass: trying again makes sense.
+
+    Attributes:
+        after: Seconds for which the server asks us to wait.
+    """
+
+    def __init__(self, text: str, *, after: float | None = None) -> None:
+        super().__init__(text)
+        self.after = after
+
+
+class Reach(ABC):
+    """A remote object that can be read in ranges, from several threads.
+
+    Attributes:
+        name: For messages, without secrets.
+        requests: Requests that were sent.
+        received: Bytes of the object that arrived.
+    """
+
+    name: str
+    requests = 0
+    received = 0
+
+    @abstractmethod
+    def contact(self, size: int) -> Contact:
+        """Return the object's size and, in the same round trip where that can be, its last `size` bytes.
+
+        What is read from now on is of the same version of the object, or an error.
+
+        Raises:
+            SourceError: It is not there, or cannot be read in ranges.
+        """
+
+    @abstractmethod
+    def fetch(self, offset: int, size: int) -> Bytes:
+        """Return exactly `size` bytes that stand at `offset`.
+
+        Raises:
+            SourceError: The place failed, or the object changed.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of it; reads in other threads fail."""
+
+
+class Attempts:
+    """Counts failures in a row and waits between them.
+
+    Args:
+        name: The place, for messages.
+        patience: How often and how long.
+        closed: Set when nobody waits for the result any more.
+    """
+
+    def __init__(self, name: str, patience: Patience, closed: threading.Event) -> None:
+        self._name = name
+        self._patience = patience
+        self._closed = closed
+        self._failures = 0
+        self._began = time.monotonic()
+
+    def progress(self) -> None:
+        """Something arrived: failures before it do not count."""
+        self._failures = 0
+        self._began = time.monotonic()
+
+    def wait_for_next(self, failure: Passing) -> None:
+        """Return when it is time to try again.
+
+        Raises:
+            SourceError: It was tried often enough, or long enough.
+        """
+        patience = self._patience
+        self._failures += 1
+        most = min(patience.first_delay * 2 ** (self._failures - 1), patience.longest_delay)
+        delay = max(random.uniform(most / 2, most), failure.after or 0.0)  # noqa: S311  # jitter, no secret
+        elapsed = time.monotonic() - self._began
+        if self._failures > patience.retries or elapsed + delay > patience.total:
+            tried = f"{self._failures} attempts" if self._failures > 1 else "1 attempt"
+            raise SourceError(f"{failure} (gave up after {tried})", uri=self._name) from failure
+        if self._closed.wait(delay):
+            raise SourceError("closed while it was read", uri=self._name)

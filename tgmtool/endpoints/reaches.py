@@ -1,0 +1,176 @@
+"""From a URL to the way its place is reached: THE table of remote schemes.
+
+It is separate because fsspec and its kin are loaded here, and only for who needs them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ..errors import SourceError
+from .http import HttpReach
+from .reach import Attempts, Contact, Passing, Reach
+from .secrets import redact
+
+if TYPE_CHECKING:
+    from .remote import Access
+
+_SIGNED_FOR = 3600  # seconds
+_SIGNED_ANEW = 900
+
+
+def reach_of(url: str, access: Access) -> Reach:
+    """Return how to reach `url`.
+
+    Raises:
+        SourceError: The URL is none, or what its scheme needs is not installed.
+    """
+    scheme = url.partition("://")[0].lower()
+    return _REACHES.get(scheme, _through_fsspec)(url, access)
+
+
+def _http(url: str, access: Access) -> Reach:
+    plain = url.partition("#")[0]
+    try:
+        parts = urlsplit(plain)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SourceError("this is no URL of an object", uri=redact(url))
+    return HttpReach(lambda: plain, **_common(access))
+
+
+def _s3(url: str, access: Access) -> Reach:
+    """S3: s3fs knows the credentials and signs, and our own client asks and checks."""
+    name = redact(url)
+    try:
+        import s3fs
+    except ImportError as error:
+        raise SourceError("s3:// needs the package s3fs", uri=name) from error
+    options = _options(access)
+    client = dict(options.pop("client_kwargs", {}))
+    if access.region:
+        client["region_name"] = access.region
+    if access.endpoint_url:
+        options["endpoint_url"] = access.endpoint_url
+    if access.profile:
+        options["profile"] = access.profile
+    anon = access.anon or options.pop("anon", "") in {"true", "1", "yes"}
+    config = {} if anon else {"signature_version": "s3v4"}
+    try:
+        system = s3fs.S3FileSystem(
+            anon=anon, client_kwargs=client, config_kwargs=config, skip_instance_cache=True, **options
+        )
+        sign = _signing(system, url.partition("#")[0])
+        sign()
+    except Exception as error:
+        raise SourceError(f"no request can be signed: {_plain(error)}", uri=name) from error
+    return HttpReach(sign, name=name, **_common(access))
+
+
+def _signing(system: Any, url: str) -> Callable[[], str]:
+    """Return what returns the URL, signed anew from time to time."""
+    lock = threading.Lock()
+    held, until = "", 0.0
+
+    def signed() -> str:
+        nonlocal held, until
+        with lock:
+            if time.monotonic() >= until:
+                held, until = system.sign(url, expiration=_SIGNED_FOR), time.monotonic() + _SIGNED_ANEW
+            return held
+
+    return signed
+
+
+def _common(access: Access) -> dict[str, Any]:
+    return {
+        "patience": access.patience,
+        "cross_origin": dict(access.options).get("cross_origin", "") in {"true", "1", "yes"},
+        "whole": (access.max_bytes or 1 << 63) if access.allow_full_read else 0,
+    }
+
+
+def _options(access: Access) -> dict[str, Any]:
+    return {name: value for name, value in access.options if name != "cross_origin"}
+
+
+def _plain(error: BaseException) -> str:
+    return redact(" ".join(str(error).split())) or type(error).__name__
+
+
+class FsspecReach(Reach):
+    """An object of any other file system that fsspec knows.
+
+    Its answers show neither range nor version: their length is checked, and what the file system says
+    about the object (size, time, ETag) is compared after each range.
+    """
+
+    def __init__(self, url: str, access: Access) -> None:
+        self.name = redact(url)
+        self._patience = access.patience
+        self._closed = threading.Event()
+        try:
+            import fsspec
+
+            self._system, self._path = fsspec.core.url_to_fs(url.partition("#")[0], **_options(access))
+        except (ImportError, ValueError) as error:
+            raise SourceError(f"cannot be reached: {_plain(error)}", uri=self.name) from error
+        self._known: Any = None
+
+    def contact(self, size: int) -> Contact:
+        """Return the size; this file system is not asked for bytes yet."""
+        self._known = self._tried(self._status)
+        found = self._known[0]
+        if not isinstance(found, int):
+            raise SourceError("this place does not say how long the object is", uri=self.name)
+        return Contact(found, found, b"")
+
+    def fetch(self, offset: int, size: int) -> bytes:
+        """Return exactly these bytes."""
+
+        def attempt() -> bytes:
+            self.requests += 1
+            data: bytes = bytes(self._system.cat_file(self._path, start=offset, end=offset + size))
+            if len(data) != size:
+                raise Passing(f"{len(data)} bytes came where {size} were asked for")
+            self.received += size
+            return data
+
+        data: bytes = self._tried(attempt)
+        if self._tried(self._status) != self._known:
+            raise SourceError("the object changed while it was read", uri=self.name)
+        return data
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._closed.set()
+
+    def _status(self) -> tuple[Any, ...]:
+        self.requests += 1
+        self._system.invalidate_cache()
+        found = self._system.info(self._path)
+        return tuple(found.get(key) for key in ("size", "ETag", "etag", "mtime", "LastModified", "updated"))
+
+    def _tried(self, attempt: Callable[[], Any]) -> Any:
+        attempts = Attempts(self.name, self._patience, self._closed)
+        while True:
+            try:
+                return attempt()
+            except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+                raise SourceError(_plain(error) if str(error) else "cannot be read", uri=self.name) from error
+            except Passing as failure:
+                attempts.wait_for_next(failure)
+            except Exception as error:  # noqa: BLE001  # every file system has errors of its own
+                attempts.wait_for_next(Passing(_plain(error)))
+
+
+_through_fsspec = FsspecReach
+
+_REACHES: dict[str, Callable[[str, Access], Reach]] = {"http": _http, "https": _http, "s3": _s3, "s3a": _s3}
+"""Scheme to its way; all others go through fsspec."""

@@ -1,0 +1,288 @@
+"""Objects behind a URL: read in ranges, several at once, and as few of them as will do.
+
+It is separate from how they are reached: here is decided which ranges are asked for. What was read
+is remembered for a while, and what reads show a stride gets its next places before it asks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from ..errors import LimitExceeded, SourceError
+from .base import Bytes
+from .ranges import Range, RangeSource, Store, cut, joined
+from .reach import Patience, Reach
+
+SUFFIX = 64 << 10  # one read tells the size and shows the last messages
+_HEAD = 64 << 10
+GAP = 64 << 10  # to read so much in vain is cheaper than another round trip
+PIECE = 4 << 20
+_LEAST_PIECE = 1 << 20
+_LARGE = 256 << 10  # what is read at once from here on is not remembered
+_HELD = 64 << 20
+_MOST_AHEAD = 64
+
+
+class Access(NamedTuple):
+    """How remote places are reached.
+
+    Attributes:
+        profile: Of the AWS configuration.
+        region: Of the bucket.
+        endpoint_url: Of a service that speaks S3.
+        anon: Without credentials.
+        options: Of fsspec's file system for the scheme; `cross_origin` is ours.
+        concurrency: Ranges that are on their way at once.
+        max_bytes: Bytes that may be read of one place; None for any number.
+        allow_full_read: Take all of it from a server that knows no ranges.
+        patience: How long to wait, how often to try.
+    """
+
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    anon: bool = False
+    options: tuple[tuple[str, str], ...] = ()
+    concurrency: int = 8
+    max_bytes: int | None = None
+    allow_full_read: bool = False
+    patience: Patience = Patience()
+
+
+class Spent(NamedTuple):
+    """What reading has cost so far."""
+
+    requests: int
+    received: int
+    seconds: float
+
+
+class RemoteSource(RangeSource):
+    """A remote object, pinned to the version that was met first.
+
+    Args:
+        reach: How it is reached.
+        concurrency: Ranges that are on their way at once; each is at most 4 MiB.
+        max_bytes: Bytes that may be read.
+
+    Raises:
+        SourceError: It is not there, or cannot be read in ranges.
+    """
+
+    seekable = True
+
+    def __init__(self, reach: Reach, *, concurrency: int = 8, max_bytes: int | None = None) -> None:
+        self.name = reach.name
+        self._reach = reach
+        self._concurrency = concurrency
+        self._max_bytes = max_bytes
+        self._asked = 0
+        self._began = time.monotonic()
+        self._lock = threading.RLock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._store = Store(_HELD)
+        self._stride = _Stride()
+        self._end, self._ahead = 0, _HEAD
+        contact = reach.contact(SUFFIX if max_bytes is None else min(SUFFIX, max_bytes))
+        self._size = contact.size
+        self._asked = len(contact.data)
+        self._tail = contact.offset, contact.data  # never forgotten: every search for the end begins here
+
+    @property
+    def spent(self) -> Spent:
+        """Requests, bytes and seconds so far."""
+        return Spent(self._reach.requests, self._reach.received, time.monotonic() - self._began)
+
+    def size(self) -> int:
+        """Return the object's size."""
+        return self._size
+
+    def read_at(self, offset: int, size: int) -> Bytes:
+        """Return up to `size` bytes at `offset`: what is here of them, or else all of them."""
+        with self._lock:
+            size = min(size, self._size - offset)
+            if size <= 0:
+                return b""
+            if found := self._held(offset, size):
+                return found
+            if size >= _LARGE:
+                self._end, self._ahead = offset + size, max(size, self._ahead)
+                return self._read_large(offset, size)
+            self._get(self._guess(offset, size), gap=0)
+            return self._held(offset, size)
+
+    def read_apart(self, offset: int, size: int) -> Bytes:
+        """As `read_at`, all of it, and without a guess what comes next."""
+        with self._lock:
+            size = min(size, self._size - offset)
+            found = self._held(offset, size) if size > 0 else b""
+            if size <= 0 or len(found) == size:
+                return found
+            return self._read_large(offset, size)
+
+    def prefetch(self, wanted: Iterable[Range]) -> None:
+        """Get these ranges, several at once, and remember them; as many as may be read."""
+        with self._lock:
+            left = self._size if self._max_bytes is None else self._max_bytes - self._asked
+            allowed = []
+            for one in wanted:
+                part = Range(one.start, min(one.stop, self._size))
+                left -= part.size
+                if left >= 0:
+                    allowed.append(part)
+            self._get(allowed, gap=GAP)
+
+    def stream(self, wanted: Range) -> Iterator[Bytes]:
+        """Yield the bytes of a range in order; as many pieces as may be are on their way."""
+        pieces = cut([Range(wanted.start, min(wanted.stop, self._size))], size=PIECE)
+        waiting: deque[Future[Bytes]] = deque()
+        try:
+            for piece in pieces:
+                self._allow(piece.size)
+                waiting.append(self._threads().submit(self._reach.fetch, piece.start, piece.size))
+                if len(waiting) > self._concurrency:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
+
+    def keep_from(self, offset: int) -> int:
+        """Everything can be asked for again."""
+        return 0
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._reach.close()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    # ---- which ranges
+
+    def _held(self, offset: int, size: int) -> Bytes:
+        at, data = self._tail
+        if at <= offset < at + len(data):
+            return memoryview(data)[offset - at : offset - at + size]
+        return self._store.at(offset, size)
+
+    def _guess(self, offset: int, size: int) -> list[Range]:
+        """Return what to get when `size` bytes at `offset` are not here."""
+        if self._end <= offset <= self._end + GAP:
+            most = self._concurrency * PIECE
+            self._ahead = min(max(size, self._ahead), most)
+            self._end = min(offset + self._ahead, self._size)
+            self._ahead = min(2 * self._ahead, most)
+            return [Range(offset, self._end)]
+        ranges = [
+            Range(at, min(at + size, self._size))
+            for at in self._stride.after(offset, most=_MOST_AHEAD)
+            if at < self._size
+        ]
+        self._end, self._ahead = ranges[-1].stop if len(ranges) > 1 else offset + size, 2 * size
+        return ranges
+
+    def _get(self, wanted: Sequence[Range], *, gap: int) -> None:
+        """Get what is missing of these ranges, and remember it."""
+        missing = [part for one in wanted for part in self._missing(one)]
+        pieces = list(cut(joined(missing, gap=gap), size=PIECE))
+        for piece, data in zip(pieces, self._fetch(pieces), strict=True):
+            self._store.add(piece.start, data)
+
+    def _missing(self, wanted: Range) -> Iterator[Range]:
+        at, data = self._tail
+        yield from self._store.missing(Range(wanted.start, min(wanted.stop, max(at, wanted.start))))
+        yield from self._store.missing(Range(max(wanted.start, at + len(data)), wanted.stop))
+
+    def _read_large(self, offset: int, size: int) -> Bytes:
+        """Return `size` bytes; what is here of them is not asked for."""
+        each = max(_LEAST_PIECE, min(PIECE, -(-size // self._concurrency)))
+        missing = [part for part in self._missing(Range(offset, offset + size)) if part.size > 0]
+        pieces = list(cut(missing, size=each))
+        found = dict(zip((piece.start for piece in pieces), self._fetch(pieces), strict=True))
+        if len(found) == 1 and offset in found and len(found[offset]) == size:
+            return found[offset]
+        whole = bytearray()
+        while len(whole) < size:
+            at = offset + len(whole)
+            whole += found[at] if at in found else self._here(at, offset + size, missing)
+        return whole
+
+    def _here(self, offset: int, stop: int, missing: Sequence[Range]) -> Bytes:
+        following = min((part.start for part in missing if part.start > offset), default=stop)
+        return self._held(offset, following - offset)
+
+    def _fetch(self, pieces: Sequence[Range]) -> list[Bytes]:
+        """Return the bytes of each piece."""
+        self._allow(sum(piece.size for piece in pieces))
+        if len(pieces) < 2 or self._concurrency < 2:
+            return [self._reach.fetch(piece.start, piece.size) for piece in pieces]
+        fetch = self._reach.fetch
+        waiting = [self._threads().submit(fetch, piece.start, piece.size) for piece in pieces]
+        try:
+            return [one.result() for one in waiting]
+        finally:
+            for one in waiting:
+                one.cancel()
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._concurrency, "tgmtool-ranges")
+        return self._pool
+
+    def _allow(self, size: int) -> None:
+        """Count bytes that will be read; refuse them if they are too many."""
+        asked = self._asked + size
+        if self._max_bytes is not None and asked > self._max_bytes:
+            raise LimitExceeded(
+                f"{self.name}: this takes {asked} bytes of the object's {self._size}",
+                limit="bytes",
+                value=self._max_bytes,
+            )
+        self._asked = asked
+
+
+class _Stride:
+    """Sees that reads are equally far apart, and how far it may be trusted."""
+
+    def __init__(self) -> None:
+        self._expected = self._last = self._step = -1
+        self._trusted = 1
+
+    def after(self, offset: int, *, most: int) -> list[int]:
+        """Return `offset`, and the places that will be asked for next if the stride goes on."""
+        if offset == self._expected:
+            self._trusted = min(2 * self._trusted, most)
+        else:
+            step = offset - self._last
+            self._trusted = 2 if self._last >= 0 and step == self._step and step > 0 else 1
+            self._step = step
+        self._last = offset + (self._trusted - 1) * self._step if self._trusted > 1 else offset
+        self._expected = self._last + self._step if self._trusted > 1 else -1
+        return [offset + i * self._step for i in range(self._trusted)]
+
+
+def open_remote(url: str, access: Access | None = None) -> RemoteSource:
+    """Open a URL.
+
+    Raises:
+        SourceError: It cannot be reached, is not there, or its scheme is not known.
+    """
+    from .reaches import reach_of
+
+    access = access or Access()
+    reach = reach_of(url, access)
+    try:
+        return RemoteSource(reach, concurrency=access.concurrency, max_bytes=access.max_bytes)
+    except BaseException:
+        reach.close()
+        raise
+
+
+__all__ = ["Access", "RemoteSource", "SourceError", "Spent", "open_remote"]

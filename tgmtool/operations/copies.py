@@ -1,0 +1,238 @@
+"""New files made of parts of an old one: ranges that stay as they are, and bytes between them.
+
+It is separate because several operations plan such files (`salvage`, `reindex`), and because the bytes
+that stay never pass through Python where the source is a regular file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol, TypeVar
+
+from ..endpoints import STDIO, local_path, open_source
+from ..endpoints.base import Source
+from ..endpoints.edited import Identity, copy_range, identity_of, lock, seconds_since_change
+from ..endpoints.local import FileSink, FileSource, MappedSource, source_error
+from ..errors import SourceError
+
+MIN_AGE = 10.0  # seconds: what changed since is perhaps still being written
+_CHUNK = 1 << 20
+
+
+class Range(NamedTuple):
+    """Bytes of the source that stay as they are."""
+
+    offset: int
+    length: int
+
+
+Segment = Range | bytes
+"""A part of a new file: copied, or written."""
+
+
+def size_of(segments: Iterable[Segment]) -> int:
+    """Return how many bytes the segments make."""
+    return sum(one.length if isinstance(one, Range) else len(one) for one in segments)
+
+
+def same_file(source: Source, path: str) -> bool:
+    """Return whether `path` is the file that `source` reads."""
+    if not isinstance(source, FileSource):
+        return False
+    try:
+        return os.path.samestat(os.stat(path), source.status())
+    except OSError:
+        return False  # it does not exist
+
+
+def write_segments(source: Source, segments: Iterable[Segment], sink: FileSink) -> None:
+    """Write a new file.
+
+    Raises:
+        SourceError: The source became shorter, or one of the two failed.
+    """
+    for one in segments:
+        if isinstance(one, Range):
+            _copy(source, one, sink)
+        else:
+            sink.write([one])
+
+
+def copy_all(source: Source, sink: FileSink) -> None:
+    """Copy everything there is in `source`. Errors as `write_segments`."""
+    size = source.size() if source.seekable else None
+    if size is not None:
+        _copy(source, Range(0, size), sink)
+        return
+    at = 0
+    while chunk := source.read_at(at, _CHUNK):
+        sink.write([chunk])
+        at += len(chunk)
+        source.keep_from(at)
+
+
+def _copy(source: Source, one: Range, sink: FileSink) -> None:
+    at, left = one
+    if isinstance(source, FileSource):
+        try:
+            copied = copy_range(source.descriptor, sink.descriptor, at, left)
+        except OSError as error:
+            raise source_error(error, sink.path) from error
+        at, left = at + copied, left - copied
+    while left:
+        chunk = memoryview(source.read_at(at, min(left, _CHUNK)))[:left]
+        if not chunk:
+            raise SourceError(f"became shorter while it was copied: nothing at byte {at}", uri=source.name)
+        sink.write([chunk])
+        at, left = at + len(chunk), left - len(chunk)
+
+
+class Copied(Protocol):
+    """A plan for a new file."""
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What it is made of."""
+
+
+Plan = TypeVar("Plan", bound=Copied)
+_Found = TypeVar("_Found")
+_STDIN = "<stdin>"
+
+
+def write_copy(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    plan: Callable[[Source], Plan],
+    check: Callable[[Source, Plan], None],
+    *,
+    min_age: float = MIN_AGE,
+    force: bool = False,
+) -> Plan:
+    """Plan a new file, write it, check it, and let it have its name.
+
+    Args:
+        path: The source, or `-`. It is left as it is, and must stay so meanwhile.
+        output: The new file.
+        plan: Looks at the source.
+        check: Looks at the new file; raises if it is not what it should be.
+        min_age: Seconds for which the source must have been as it is.
+        force: Do not ask whether the source is in use; replace an existing `output`.
+
+    Raises:
+        SourceError: One of the two failed, the source is in use, or it changed meanwhile.
+    """
+    target = local_path(output)
+    with FileSink(target, private=True, exclusive=not force, durable=True) as sink:
+        source = _seekable(local_path(path), target)
+        try:
+            if same_file(source, target):
+                raise SourceError("is the input itself: a copy needs another name", uri=target)
+            before = settled(source, min_age, force=force)
+            made = _mapped(source, plan)
+            same_as(source, before)
+            write_segments(source, made.segments, sink)
+            _mapped(FileSource(os.dup(sink.descriptor), target), lambda copy: check(copy, made))
+            same_as(source, before)
+        finally:
+            source.close()
+    return made
+
+
+def look_at(path: str | os.PathLike[str], plan: Callable[[Source], _Found]) -> _Found:
+    """Return what `plan` says of a file; nothing is written.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    name = local_path(path)
+    check_regular(name)
+    source = open_source(name)
+    try:
+        return _mapped(source, plan) if isinstance(source, FileSource) else plan(source)
+    finally:
+        source.close()
+
+
+def settled(source: FileSource, min_age: float, *, force: bool) -> Identity:
+    """Make sure that nobody is writing to a file, as far as can be seen; return what it is.
+
+    It stays locked against appenders until the source is closed.
+
+    Raises:
+        SourceError: It is locked, or changed less than `min_age` seconds ago (unless `force`).
+    """
+    found = identity_of(source.descriptor)
+    if force or source.name == _STDIN:
+        return found
+    lock(source.descriptor, source.name, exclusive=False)
+    age = seconds_since_change(found)
+    if age < min_age:
+        raise SourceError(
+            f"changed {max(age, 0):.1f} seconds ago, less than --min-age {min_age:g}: perhaps it is still "
+            "being written; wait, or insist with --force",
+            uri=source.name,
+        )
+    return found
+
+
+def same_as(source: FileSource, before: Identity) -> None:
+    """Make sure that a file is as it was.
+
+    Raises:
+        SourceError: It changed.
+    """
+    if identity_of(source.descriptor) != before:
+        raise SourceError("changed while it was read: somebody is writing to it", uri=source.name)
+
+
+def _mapped(source: FileSource, look: Callable[[Source], _Found]) -> _Found:
+    if not source.size():
+        return look(source)
+    mapped = MappedSource(os.dup(source.descriptor), source.name)
+    try:
+        return look(mapped)
+    finally:
+        mapped.close()
+
+
+def _seekable(path: str, target: str) -> FileSource:
+    """Open the source; what can be read only once is kept in a nameless file beside the target."""
+    import tempfile
+
+    check_regular(path)
+    opened = open_source(path)
+    if isinstance(opened, FileSource):
+        return opened
+    try:
+        with tempfile.TemporaryFile(dir=os.path.dirname(target) or ".") as held:
+            at = 0
+            while chunk := opened.read_at(at, _CHUNK):
+                held.write(chunk)
+                at += len(chunk)
+                opened.keep_from(at)
+            held.flush()
+            return FileSource(os.dup(held.fileno()), opened.name)
+    except OSError as error:
+        raise source_error(error, opened.name) from error
+    finally:
+        opened.close()
+
+
+def check_regular(path: str) -> None:
+    """Refuse what opening could wait for: a pipe, a device.
+
+    Raises:
+        SourceError: It is such, or is not there.
+    """
+    import stat
+
+    if path == STDIO:
+        return
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise source_error(error, path) from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise SourceError("is no regular file", uri=path)
