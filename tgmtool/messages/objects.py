@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..codecs.base import Bytes, Job, Parts
 from ..codecs.dtypes import DType, numpy_dtype
-from ..codecs.masks import Mask, put_back
-from ..codecs.masks import parse as parse_masks
 from ..errors import LimitExceeded, MetadataError, PayloadError
 from ..limits import DEFAULT_LIMITS, Limits, check_decoded_size
 from ..wire import layout
@@ -27,6 +25,8 @@ from .spans import ObjectSpan
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ..codecs.masks import Mask
 
 
 class DataObject:
@@ -235,7 +235,9 @@ class DataObject:
         size = source.size if isinstance(source, Parts) else len(source)
         if not self.descriptor.masks:
             return [], size
-        return parse_masks(self.descriptor.masks, self.descriptor.dtype, size)
+        from ..codecs import masks  # most objects have none: listing them should not wait for it
+
+        return masks.parse(self.descriptor.masks, self.descriptor.dtype, size)
 
     def _masks_of(self, payload: Parts) -> list[tuple[str, NDArray[np.intp]]]:
         if not self.restore:
@@ -263,6 +265,8 @@ def _restored(
         low, high = np.searchsorted(where, (start, start + len(values)))
         if low < high:
             values = values if values.flags.writeable else values.copy()
+            from ..codecs.masks import put_back
+
             put_back(values, dtype, kind, where[low:high] - start)
     return values
 
