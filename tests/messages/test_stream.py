@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.conformance.oracle import budget
 from tgmtool import EncodeError, MetadataError
-from tgmtool.messages.stream import KEY, Ledger, Place, Sender, checked_name
+from tgmtool.messages.stream import KEY, Ledger, Place, Sender, Tally, checked_name
 
 RUN = Sender("run")
 
@@ -132,3 +132,19 @@ def test_a_name_that_would_confuse_a_listing_is_not_written(text: str) -> None:
     with pytest.raises(EncodeError, match="--chan"):
         checked_name(text, "--chan")
     assert checked_name("main", "--chan") == "main"
+
+
+@pytest.mark.parametrize("step", [1, 7, 23, 24, 25, 100_000])
+def test_a_tally_is_the_same_for_every_cut_and_with_lengths_or_without(step: int) -> None:
+    from xxhash import xxh3_64
+
+    messages = [bytes(range(256)) * 3, b"\x01" * 48]
+    tally = Tally()
+    for message in messages:
+        for at in range(0, len(message), step):
+            tally.data(message[at : at + step])
+        tally.end()
+    expected = xxh3_64()
+    for message in messages:
+        expected.update(message[:16] + bytes(8) + message[24:-16] + bytes(8) + message[-8:])
+    assert tally.to_map() == {"count": 2, "bytes": 816, "digest": f"xxh3:{expected.intdigest():016x}"}

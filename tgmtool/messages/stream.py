@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import EncodeError, MetadataError
+from ..wire import layout
+from ..wire.digest import new_digest
 from . import cbor
 
 KEY = "tgmstream"
 VERSION = 1
 DATA, END, ERROR = "data", "end", "error"
 DEFAULT_CHAN, DEFAULT_SENDER = "main", "0"
+DIGEST_NAME = "xxh3:"
 _LARGEST_SEQ = (1 << 63) - 1
 _TEXTS = ("id", "chan", "sender", "type", "time", "mode", "digest", "next", "code", "msg")
 _COUNTS = ("seq", "count", "bytes")
@@ -156,6 +159,63 @@ class Ledger:
     def error(self) -> Place | None:
         """Return the first fatal error that a sender ended with, or None."""
         return next((place for place in self._closed.values() if place.type == ERROR), None)
+
+
+class Tally:
+    """What a sender has sent: how many messages, their bytes, and one digest over all of them.
+
+    Both length fields of a message count as zeros, so that filling them in later changes nothing.
+    A message may be given in any pieces: `data` as often as needed, then `end`.
+
+    Attributes:
+        count: Whole messages.
+        size: Their bytes.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.size = 0
+        self._digest = new_digest()
+        self._open = 0  # bytes of the message that is not ended
+        self._held = b""  # its preamble as far as it came; then its latest bytes: they may be the postamble
+
+    def data(self, piece: bytes | memoryview) -> None:
+        """Take the next bytes of a message."""
+        piece = memoryview(piece).cast("B")
+        if missing := max(layout.PREAMBLE_SIZE - self._open, 0):
+            self._held += bytes(piece[:missing])
+            self._open += len(piece[:missing])
+            piece = piece[missing:]
+            if self._open < layout.PREAMBLE_SIZE:
+                return
+            self._digest.update(self._held[: layout.PREAMBLE_TOTAL_AT] + bytes(8))
+            self._held = b""
+        self._open += len(piece)
+        if len(piece) >= layout.POSTAMBLE_SIZE:
+            self._digest.update(self._held)
+            self._digest.update(piece[: -layout.POSTAMBLE_SIZE])
+            self._held = bytes(piece[-layout.POSTAMBLE_SIZE :])
+        else:
+            held = self._held + bytes(piece)
+            self._digest.update(held[: -layout.POSTAMBLE_SIZE])
+            self._held = held[-layout.POSTAMBLE_SIZE :]
+
+    def end(self) -> None:
+        """The message is whole: what was given last is its postamble."""
+        at = layout.POSTAMBLE_TOTAL_AT
+        self._digest.update(self._held[:at] + bytes(8) + self._held[at + 8 :])
+        self.count += 1
+        self.size += self._open
+        self._open, self._held = 0, b""
+
+    def to_map(self) -> dict[str, Any]:
+        """Return what an end marker says of the messages before it: `count`, `bytes` and `digest`."""
+        return {"count": self.count, "bytes": self.size, "digest": self.digest}
+
+    @property
+    def digest(self) -> str:
+        """The digest over all whole messages, as an end marker states it."""
+        return f"{DIGEST_NAME}{self._digest.intdigest():016x}"
 
 
 def checked_name(text: str, what: str) -> str:
