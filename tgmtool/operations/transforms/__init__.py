@@ -1,0 +1,1 @@
+"""What the built-in stages of `pipe` do to whole messages, one file each; no threads, no processes."""
