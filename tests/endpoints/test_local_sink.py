@@ -167,9 +167,10 @@ def test_a_durable_file_is_whole_after_close(path: Path, private: bool) -> None:
 @pytest.mark.parametrize("private", [True, False])
 def test_an_existing_file_is_left_alone_when_that_is_asked(path: Path, private: bool) -> None:
     path.write_bytes(b"old")
-    with pytest.raises(SourceError, match="already exists; use --force") as caught:
-        FileSink(str(path), exclusive=True, private=private)
-    assert caught.value.errno == errno.EEXIST
+    for continues, ways in ((False, "--force to replace it"), (True, "--force to replace it or --append")):
+        with pytest.raises(SourceError, match=f"already exists; use {ways}$") as caught:
+            FileSink(str(path), exclusive=True, private=private, continues=continues)
+        assert caught.value.errno == errno.EEXIST
     assert path.read_bytes() == b"old"
     assert names(path) == ["out.tgm"]
 
@@ -322,12 +323,13 @@ def test_a_write_that_fits_only_in_part_is_an_error_and_can_be_taken_back(path: 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 def test_a_full_device_is_told_with_what_to_do() -> None:
     with no_descriptor_left():
-        sink = FileSink("/dev/full")
-        with pytest.raises(SourceError, match=r"/dev/full: no space left.*--append") as caught:
-            sink.write([b"abc"])
-        assert caught.value.errno == errno.ENOSPC
-        assert sink.position == 0
-        sink.abort()
+        for continues, said in ((False, "device"), (True, "free some space and continue with --append")):
+            sink = FileSink("/dev/full", continues=continues)
+            with pytest.raises(SourceError, match=f"/dev/full: no space left.*{said}$") as caught:
+                sink.write([b"abc"])
+            assert caught.value.errno == errno.ENOSPC
+            assert sink.position == 0
+            sink.abort()
         with pytest.raises(SourceError, match="no space left"):
             tgmtool.write("/dev/full", [[1.0]])
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..errors import SourceError
 from .base import Bytes
-from .local import FileSource, source_error
+from .local import FileSource, lock_holder, source_error
 
 _PIECE = 1 << 30  # bytes; a single call moves at most 2 GiB - 4 KiB on Linux
 _BUFFER = 1 << 20
@@ -115,13 +115,11 @@ def lock(descriptor: int, name: str, *, exclusive: bool) -> None:
     """
     import fcntl
 
-    from .local import _lock_holder
-
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = _lock_holder(descriptor)
+        holder = lock_holder(descriptor)
         raise SourceError(
             f"another process{holder} writes to it: wait for it, or insist with --force", uri=name
         ) from error

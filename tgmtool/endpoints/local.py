@@ -26,8 +26,6 @@ def describe(error: OSError) -> str:
     hints = {
         errno.ENOENT: "no such file",
         errno.EISDIR: "is a directory, expected a file",
-        errno.ENOSPC: "no space left on the device; free some and continue with --append",
-        errno.EDQUOT: "disk quota exceeded; free some space and continue with --append",
         errno.EFBIG: "file too large for this file system or for `ulimit -f`",
     }
     return hints.get(error.errno or 0, error.strerror or str(error)).lower().removesuffix(".")
@@ -185,6 +183,7 @@ class FileSink(Sink):
         append: Continue an existing file. It is locked against a second appender.
         exclusive: Fail if the file exists.
         durable: fsync before `close` returns (the file, then its directory).
+        continues: Whoever writes has `--append`: errors say where it helps.
 
     Raises:
         SourceError: It cannot be written, exists (`exclusive`), or is being appended to by another
@@ -201,6 +200,7 @@ class FileSink(Sink):
         append: bool = False,
         exclusive: bool = False,
         durable: bool = False,
+        continues: bool = False,
     ) -> None:
         self.name = path
         self.path = path
@@ -216,7 +216,8 @@ class FileSink(Sink):
         try:
             existed = os.path.lexists(path)
             if existed and exclusive:
-                raise FileExistsError(errno.EEXIST, "already exists; use --force to replace it or --append")
+                ways = "--force to replace it" + (" or --append" if continues else "")
+                raise FileExistsError(errno.EEXIST, f"already exists; use {ways}")
             if private and not (existed and not os.path.isfile(path)):
                 target = self._temporary = _temporary_name(path)
                 flags |= os.O_EXCL
@@ -242,6 +243,8 @@ class FileSink(Sink):
             os.close(self.descriptor)
             raise
         self.patchable = stat.S_ISREG(os.fstat(self.descriptor).st_mode)
+        # What was written under a temporary name is removed: there is nothing to continue.
+        self._continues = continues and self._temporary is None
 
     @property
     def position(self) -> int:
@@ -254,7 +257,7 @@ class FileSink(Sink):
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = _lock_holder(self.descriptor)
+            holder = lock_holder(self.descriptor)
             raise SourceError(
                 f"another process{holder} is appending to it; wait for it, or write to another file",
                 uri=self.path,
@@ -272,7 +275,12 @@ class FileSink(Sink):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise source_error(error, self.path) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> SourceError:
+        if self._continues and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            error = OSError(error.errno, f"{describe(error)}; free some space and continue with --append")
+        return source_error(error, self.path)
 
     def patch_at(self, offset: int, data: Bytes) -> None:
         """Write `data` over what stands at `offset` (bytes from where this sink began)."""
@@ -282,7 +290,7 @@ class FileSink(Sink):
                 written = os.pwrite(self.descriptor, view, self.start + offset)
                 view, offset = view[written:], offset + written
         except OSError as error:
-            raise source_error(error, self.path) from error
+            raise self._failed(error) from error
 
     def truncate(self, offset: int) -> None:
         """Drop everything from `offset` on."""
@@ -290,7 +298,7 @@ class FileSink(Sink):
             os.ftruncate(self.descriptor, self.start + offset)
             os.lseek(self.descriptor, self.start + offset, os.SEEK_SET)
         except OSError as error:
-            raise source_error(error, self.path) from error
+            raise self._failed(error) from error
         self._position = offset
 
     def restart_at(self, start: int, *, keep: int | None = None) -> None:
@@ -314,7 +322,7 @@ class FileSink(Sink):
             os.fsync(self.descriptor)
         except OSError as error:
             if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # a device that cannot be synced
-                raise source_error(error, self.path) from error
+                raise self._failed(error) from error
 
     def close(self) -> None:
         """Finish: the file has its name, and is durable if that was asked for."""
@@ -328,13 +336,13 @@ class FileSink(Sink):
             if self._temporary is not None:
                 _give_name(self._temporary, self.path, exclusive=self._exclusive)
             if self._durable:
-                _sync_directory(self.path)
+                sync_directory(self.path)
         except SourceError:
             self.abort()
             raise
         except OSError as error:
             self.abort()
-            raise source_error(error, self.path) from error
+            raise self._failed(error) from error
 
     def abort(self) -> None:
         """Give up: a private file is removed; a file written in place keeps what is in it."""
@@ -367,7 +375,8 @@ def _temporary_name(path: str) -> str:
     return os.path.join(directory, f".{name[:200]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
+    """Make durable that `path` has its name, or has it no longer."""
     descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -375,7 +384,7 @@ def _sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def _lock_holder(descriptor: int) -> str:
+def lock_holder(descriptor: int) -> str:
     """Return " N" for the process that holds the lock, as far as the system tells."""
     found = os.fstat(descriptor)
     wanted = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"

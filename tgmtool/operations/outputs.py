@@ -84,6 +84,7 @@ def open_output(output: Output, commit: str, report: Callable[[str], None]) -> S
         append=append,
         exclusive=not (output.force or output.append),
         durable=output.fsync != "none",
+        continues=True,
     )
     if append:
         try:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ..endpoints import local_path, open_source
 from ..endpoints.base import Bytes, Source
 from ..endpoints.edited import EditedFile, copy_range, lock, seconds_since_change
-from ..endpoints.local import FileSink, _sync_directory, source_error
+from ..endpoints.local import FileSink, source_error, sync_directory
 from ..errors import SourceError
 from ..limits import DEFAULT_LIMITS, Limits
 from .backfill import keep_copy
@@ -87,7 +87,7 @@ class FilePlace(Place):
         """Remove a sidecar, durably."""
         try:
             os.unlink(self._name(message))
-            _sync_directory(self._path)
+            sync_directory(self._path)
         except OSError as error:
             raise source_error(error, self._name(message)) from error
 
