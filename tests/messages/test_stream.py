@@ -119,6 +119,40 @@ def test_nothing_may_follow_an_end_but_another_run_may() -> None:
     assert ledger.error() is None
 
 
+def test_an_end_that_names_a_successor_ends_a_file_and_not_its_sender() -> None:
+    ledger = Ledger()
+    moved = Place(RUN, 1, "end", {"next": "run.1.tgm"})
+    assert [*ledger.receive(Place(RUN, 0)), *ledger.receive(moved)] == []
+    assert (moved.closes, ledger.open_senders(), ledger.successor_of(RUN)) == (False, [RUN], "run.1.tgm")
+    assert list(ledger.receive(Place(RUN, 2, rest={"prev": "run.tgm"}))) == []
+    assert (ledger.successor_of(RUN), ledger.next_seq(RUN), ledger.close_of(RUN)) == (None, 3, None)
+
+
+def test_the_numbers_of_a_successor_begin_where_it_says_and_go_on_from_there() -> None:
+    ledger = Ledger()
+    assert list(ledger.receive(Place(RUN, 7, rest={"prev": "run.tgm"}))) == []
+    assert list(ledger.receive(Place(RUN, 8))) == []
+    assert [code for code, _ in ledger.receive(Place(RUN, 10, rest={"prev": "x"}))] == ["seq_gap"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (0, (RUN, 0)),
+        ({"sender": "3", "seq": 4}, (Sender("run", "main", "3"), 4)),
+        ({"id": "r", "chan": "c", "sender": "s", "seq": 1}, (Sender("r", "c", "s"), 1)),
+        (None, None),
+        (-1, None),
+        (True, None),
+        ({"seq": "1"}, None),
+        ({"id": 5, "seq": 1}, None),
+        (1 << 63, None),
+    ],
+)
+def test_a_reply_names_the_message_that_it_answers(said: Any, expected: Any) -> None:
+    assert Place(RUN, 9, rest={} if said is None else {"in_reply_to": said}).reply() == expected
+
+
 def test_the_first_fatal_error_is_remembered_and_a_warning_is_not() -> None:
     ledger = Ledger()
     first = Place(RUN, 1, "error", {"msg": "disk"})

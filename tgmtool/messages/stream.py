@@ -20,7 +20,7 @@ DATA, END, ERROR = "data", "end", "error"
 DEFAULT_CHAN, DEFAULT_SENDER = "main", "0"
 DIGEST_NAME = "xxh3:"
 _LARGEST_SEQ = (1 << 63) - 1
-_TEXTS = ("id", "chan", "sender", "type", "time", "mode", "digest", "next", "code", "msg")
+_TEXTS = ("id", "chan", "sender", "type", "time", "mode", "digest", "next", "prev", "code", "msg")
 _COUNTS = ("seq", "count", "bytes")
 _FLAGS = ("last", "fatal")
 
@@ -59,10 +59,33 @@ class Place(NamedTuple):
 
     @property
     def closes(self) -> bool:
-        """Nothing of this sender may follow: an end, a fatal error, or data that says it is the last."""
+        """Nothing of this sender may follow: an end, a fatal error, or data that says it is the last.
+
+        An end that names a successor ends the file and not the sender: its numbers go on there.
+        """
         if self.type == ERROR:
             return self.rest.get("fatal", True) is not False
-        return self.type == END or (self.type != ERROR and self.rest.get("last") is True)
+        if self.type == END:
+            return self.successor is None
+        return self.rest.get("last") is True
+
+    @property
+    def successor(self) -> str | None:
+        """The file in which this sender goes on, as its name relative to this one; None if it does not."""
+        return self.rest.get("next") if self.type == END else None
+
+    def reply(self) -> tuple[Sender, int] | None:
+        """Return the message that this one answers: whose, and its number; None if it answers none.
+
+        What `in_reply_to` leaves out is as in the message itself. What is no answer at all is None too.
+        """
+        said = self.rest.get("in_reply_to")
+        value = said if isinstance(said, Mapping) else {"seq": said}
+        names = [value.get(key, own) for key, own in zip(Sender._fields, self.who, strict=True)]
+        seq = value.get("seq")
+        if type(seq) is not int or not 0 <= seq <= _LARGEST_SEQ or not all(isinstance(n, str) for n in names):
+            return None
+        return Sender(*names), seq
 
     @property
     def is_marker(self) -> bool:
@@ -125,10 +148,13 @@ class Ledger:
     def __init__(self) -> None:
         self._next: dict[Sender, int] = {}
         self._closed: dict[Sender, Place] = {}
+        self._moved: dict[Sender, str] = {}  # what was heard last named a successor
 
     def receive(self, place: Place) -> Iterator[tuple[str, str]]:
         """Take the next message's place; yield (code, text) of what is wrong with it."""
-        expected = self._next.get(place.who, 0)
+        # The numbers of a file that continues another one go on from there, wherever that is.
+        first = place.seq if "prev" in place.rest else 0
+        expected = self._next.get(place.who, first)
         if place.who in self._closed:
             yield (
                 "after_end",
@@ -144,6 +170,9 @@ class Ledger:
         elif place.seq < expected:
             yield "seq_reversed", f"{place.who}: number {place.seq} after {expected - 1}"
         self._next[place.who] = max(expected, place.seq + 1)
+        self._moved.pop(place.who, None)
+        if place.successor is not None:
+            self._moved[place.who] = place.successor
         if place.closes:
             self._closed.setdefault(place.who, place)
 
@@ -155,6 +184,18 @@ class Ledger:
     def open_senders(self) -> list[Sender]:
         """Return those that have not ended."""
         return [who for who in self._next if who not in self._closed]
+
+    def next_seq(self, who: Sender) -> int:
+        """Return the number that the next message of `who` must have."""
+        return self._next.get(who, 0)
+
+    def close_of(self, who: Sender) -> Place | None:
+        """Return what `who` ended with, or None if it did not."""
+        return self._closed.get(who)
+
+    def successor_of(self, who: Sender) -> str | None:
+        """Return the file in which `who` goes on, if that was the last it said."""
+        return self._moved.get(who)
 
     def error(self) -> Place | None:
         """Return the first fatal error that a sender ended with, or None."""
