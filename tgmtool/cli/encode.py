@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from .. import codecs
 from ..codecs.dtypes import DTYPES
-from ..codecs.masks import DEFAULT_METHOD, KINDS, METHODS, SMALL, Rules
+from ..codecs.masks import KINDS, SMALL, Rules
 from ..errors import EncodeError
 from ..limits import Limits
 from ..messages.metadata import Provenance
@@ -21,238 +21,58 @@ from ..operations.outputs import COMMITS, FSYNCS, Output
 from ..operations.prepare import Bound, Stages
 from ..operations.records import json_text
 from ..operations.writer import LAYOUTS, Style
+from . import encode_options as words
 from . import exits, options
 from .console import Console
 from .exits import Stopped, UsageError
-
-_MASK_METHODS = [name for name, method in METHODS.items() if method.pack]
-
-
-def _either(name: str) -> list[str]:
-    """Return the environment variables for an option that the reference tool has too."""
-    return [f"TGMTOOL_{name}", f"TENSOGRAM_{name}"]
 
 
 @options.command
 def command(
     console: Console,
     limits: Limits,
-    inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="[INPUT…]", help="Files, or - (stdin, the default).")
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="OUT.tgm", help="Where to; - is stdout.")
-    ] = None,
-    from_: Annotated[
-        str, typer.Option("--from", metavar="KIND", help=f"Input format: auto, {', '.join(READERS)}.")
-    ] = "auto",
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", metavar="D", help="dtype of raw blocks, as '<f4' or bfloat16.")
-    ] = None,
-    shape: Annotated[
-        str | None, typer.Option("--shape", metavar="N,…", help="Shape of one raw block, as 721,1440.")
-    ] = None,
-    split_axis: Annotated[
-        int | None,
-        typer.Option(
-            "--split-axis", metavar="N", help="Every slice along this axis is an object of its own."
-        ),
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            "--group", metavar="N|all|file", help="Objects per message [1 on stdin, file for files]."
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", metavar="STR", help="Name of the variable.")] = None,
-    dims: Annotated[
-        str | None, typer.Option("--dims", metavar="D,…", help="Names of the axes, as latitude,longitude.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-s",
-            "--set",
-            metavar="K=V",
-            help="Metadata of every object; K:=JSON for other than text and numbers; "
-            "mars.step goes into mars; {i} in V is the object's number, from 0.",
-        ),
-    ] = None,
-    extra: Annotated[
-        list[str] | None, typer.Option("--extra", metavar="K=V", help="Metadata of every message.")
-    ] = None,
-    meta: Annotated[
-        str | None,
-        typer.Option(
-            "--meta", metavar="FILE", help="Metadata: one JSON map for all objects, or one line for each."
-        ),
-    ] = None,
-    variable: Annotated[
-        str | None,
-        typer.Option("--variable", metavar="V,…", help="Only these, of npz, csv, netcdf and zarr."),
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(
-            "--encoding",
-            metavar="NAME",
-            help=f"{', '.join(codecs.names(codecs.ENCODING))} [simple_packing if --bits or --error-bound "
-            "needs it, else none].",
-        ),
-    ] = None,
-    bits: Annotated[
-        int | None,
-        typer.Option("--bits", metavar="N", min=0, max=64, help="Bits per value of simple_packing."),
-    ] = None,
-    error_bound: Annotated[
-        str | None,
-        typer.Option(
-            "--error-bound",
-            metavar="E",
-            help="Largest error of a value, absolute (0.01) or a share of each object's range (0.1%): "
-            "simple_packing takes the fewest bits that keep it, zfp and sz3 their tolerance.",
-        ),
-    ] = None,
-    convert: Annotated[
-        str | None,
-        typer.Option(
-            "--convert", metavar="D", help="Convert values first; packing, zfp and sz3 take float64 alone."
-        ),
-    ] = None,
-    filter: Annotated[  # noqa: A002  # the format's own word
-        str, typer.Option("--filter", metavar="NAME", help=f"{', '.join(codecs.names(codecs.FILTER))}.")
-    ] = "none",
-    compression: Annotated[
-        str,
-        typer.Option(
-            "--compression",
-            metavar="NAME",
-            help=f"{', '.join(codecs.names(codecs.COMPRESSION))}.",
-        ),
-    ] = "none",
-    compression_level: Annotated[
-        int | None,
-        typer.Option("--compression-level", metavar="N", help="Level of the compression [its default]."),
-    ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param", metavar="K=V", help="Parameter of a stage, as zfp_mode=fixed_rate or szip_rsi=128."
-        ),
-    ] = None,
-    allow_nan: Annotated[
-        bool,
-        typer.Option(
-            "--allow-nan", envvar=_either("ALLOW_NAN"), help="Write NaN, as a mask beside the payload."
-        ),
-    ] = False,
-    allow_inf: Annotated[
-        bool,
-        typer.Option(
-            "--allow-inf", envvar=_either("ALLOW_INF"), help="Write Inf and -Inf, as masks likewise."
-        ),
-    ] = False,
-    nan_mask_method: Annotated[
-        str | None,
-        typer.Option(
-            "--nan-mask-method",
-            metavar="NAME",
-            envvar=_either("NAN_MASK_METHOD"),
-            help=f"Method of the NaN mask: {', '.join(_MASK_METHODS)} [{DEFAULT_METHOD}].",
-        ),
-    ] = None,
-    pos_inf_mask_method: Annotated[
-        str | None,
-        typer.Option(
-            "--pos-inf-mask-method",
-            metavar="NAME",
-            envvar=_either("POS_INF_MASK_METHOD"),
-            help="Method of the Inf mask.",
-        ),
-    ] = None,
-    neg_inf_mask_method: Annotated[
-        str | None,
-        typer.Option(
-            "--neg-inf-mask-method",
-            metavar="NAME",
-            envvar=_either("NEG_INF_MASK_METHOD"),
-            help="Method of the -Inf mask.",
-        ),
-    ] = None,
-    small_mask_threshold: Annotated[
-        int,
-        typer.Option(
-            "--small-mask-threshold",
-            metavar="BYTES",
-            min=0,
-            envvar=_either("SMALL_MASK_THRESHOLD"),
-            help="Masks of so many packed bytes or fewer are stored raw.",
-        ),
-    ] = SMALL,
-    pre_encoded: Annotated[
-        bool,
-        typer.Option(
-            "--pre-encoded",
-            help="Payloads are taken as they are: CCSDS packing of GRIB, or with --descriptor every input.",
-        ),
-    ] = False,
-    descriptor: Annotated[
-        str | None,
-        typer.Option(
-            "--descriptor",
-            metavar="FILE",
-            help="With --pre-encoded: what the inputs are, one JSON map for all or one line for each.",
-        ),
-    ] = None,
-    hash_: Annotated[bool, typer.Option("--hash/--no-hash", help="Digest of every frame [on].")] = True,
-    layout: Annotated[
-        str,
-        typer.Option(
-            "--layout",
-            metavar="HOW",
-            help="auto, buffered (header index) or streaming (each object leaves as it comes).",
-        ),
-    ] = "auto",
-    preceder: Annotated[
-        bool | None,
-        typer.Option(
-            "--preceder/--no-preceder",
-            help="Metadata right before each object [in streaming layout, if there is any].",
-        ),
-    ] = None,
-    no_backfill: Annotated[
-        bool, typer.Option("--no-backfill", help="Leave the lengths of streaming messages 0.")
-    ] = False,
-    append: Annotated[bool, typer.Option("--append", help="Continue OUT.")] = False,
-    repair_tail: Annotated[
-        bool, typer.Option("--repair-tail", help="With --append: finish an unfinished message first.")
-    ] = False,
-    commit: Annotated[
-        str | None,
-        typer.Option(
-            "--commit",
-            metavar="HOW",
-            help="inplace (can be followed), rename (appears whole) or sentinel (OUT.done at the end) "
-            "[inplace for stdin and --pace, else rename].",
-        ),
-    ] = None,
-    fsync: Annotated[
-        str, typer.Option("--fsync", metavar="WHEN", help=f"{', '.join(FSYNCS)}: when to make it durable.")
-    ] = "close",
-    reproducible: Annotated[
-        bool, typer.Option("--reproducible", help="Fixed time (SOURCE_DATE_EPOCH, else 0) and uuid.")
-    ] = False,
-    pace: Annotated[
-        str | None,
-        typer.Option("--pace", metavar="DUR", help="Wait between objects, to rehearse a live run."),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Replace OUT; write bytes to a terminal.")
-    ] = False,
-    jobs: Annotated[int, typer.Option("-J", "--jobs", metavar="N", min=1, help="Threads of a codec.")] = 1,
-    as_json: Annotated[
-        bool, typer.Option("-j", "--json", help="One JSON line per written message: offset, length, objects.")
-    ] = False,
+    inputs: words.Inputs = None,
+    output: words.Output = None,
+    from_: words.From = "auto",
+    dtype: words.Dtype = None,
+    shape: words.Shape = None,
+    split_axis: words.SplitAxis = None,
+    group: words.Group = None,
+    name: words.Name = None,
+    dims: words.Dims = None,
+    set_: words.Set = None,
+    extra: words.Extra = None,
+    meta: words.Meta = None,
+    variable: words.Variable = None,
+    encoding: words.Encoding = None,
+    bits: words.Bits = None,
+    error_bound: words.ErrorBound = None,
+    convert: words.Convert = None,
+    filter: words.Filter = "none",  # noqa: A002  # the format's own word
+    compression: words.Compression = "none",
+    compression_level: words.CompressionLevel = None,
+    param: words.Param = None,
+    allow_nan: words.AllowNan = False,
+    allow_inf: words.AllowInf = False,
+    nan_mask_method: words.NanMaskMethod = None,
+    pos_inf_mask_method: words.PosInfMaskMethod = None,
+    neg_inf_mask_method: words.NegInfMaskMethod = None,
+    small_mask_threshold: words.SmallMaskThreshold = SMALL,
+    pre_encoded: words.PreEncoded = False,
+    descriptor: words.Descriptor = None,
+    hash_: words.Hash = True,
+    layout: words.Layout = "auto",
+    preceder: words.Preceder = None,
+    no_backfill: words.NoBackfill = False,
+    append: words.Append = False,
+    repair_tail: words.RepairTail = False,
+    commit: words.Commit = None,
+    fsync: words.Fsync = "close",
+    reproducible: words.Reproducible = False,
+    pace: words.Pace = None,
+    force: words.Force = False,
+    jobs: words.Jobs = 1,
+    as_json: words.AsJson = False,
 ) -> None:
     """Write arrays as a stream of messages.
 
