@@ -18,7 +18,8 @@ import pytest
 import tgmtool
 from tests.operations.streams import append, buffered, pieces, piped, steps_of, streaming
 from tgmtool import DataObject, Message, Notice, SourceError, TimeLimit
-from tgmtool.operations.tail import Choices, Tail
+from tgmtool.operations.choices import Choices
+from tgmtool.operations.tail import Tail
 
 Collect = Callable[..., list[Any]]
 SEVERAL = streaming(range(3)) + buffered(range(3, 5)) + streaming(range(5, 9), backfill=True) + buffered([9])

@@ -11,32 +11,22 @@ import typer
 from ..endpoints import is_remote, shown
 from ..errors import TgmError
 from ..limits import Limits
-from ..messages.objects import DataObject
-from ..messages.spans import Notice, Piece
+from ..messages.spans import Notice
+from ..operations.choices import Choices
 from ..operations.follow import Found
-from ..operations.keys import MISSING, Keys, fill, keys_of
-from ..operations.select import Condition
-from ..operations.tail import Choices, Tail, TimeLimit, follow
+from ..operations.keys import MISSING, Keys, keys_of
+from ..operations.tail import Tail, TimeLimit, follow
 from . import exits, options
 from .console import Console
 from .exits import Stopped, UsageError
 from .render import Listing
+from .tail_views import STATS, Raw, Rows, Show, Template, notice_text
 
 _UNITS = ("object", "message", "frame")
 _COLUMNS = {
     "object": ["_msg", "_obj", "dtype", "shape", "_length"],
     "message": ["_msg", "_offset", "_length", "_objects", "_mode"],
     "frame": ["_msg", "_offset", "_length", "_name", "_hash"],
-}
-_STATS = ("min", "mean", "max", "nan")
-_NOTICES: dict[str, str] = {
-    "truncated": "became shorter ({offset} bytes now); starting again from its beginning",
-    "replaced": "was replaced by another file; starting with that",
-    "removed": "is gone; waiting for it to come back",
-    "appeared": "is there again",
-    "gap": "byte {offset}: {length} bytes passed over: {reason}",
-    "invalid": "byte {offset}: {length} bytes are not valid: {reason}",
-    "cut": "byte {offset}: {reason}",
 }
 
 
@@ -171,19 +161,19 @@ def command(
         settle=options.duration(settle),
         limits=limits,
     )
-    show: _Show
+    show: Show
     if raw:
-        show = _Raw(console, whole_messages=raw_unit == "message")
+        show = Raw(console, whole_messages=raw_unit == "message")
     elif template is not None:
-        show = _Template(console, template, conditions, stats=stats)
+        show = Template(console, template, conditions, stats=stats)
     else:
         columns = options.columns_of(keys, add_keys, mars, namespace)
         listing = _listing(console, options.check_format(format, as_json), unit, columns, stats=stats)
-        show = _Rows(console, listing, conditions, stats=stats)
+        show = Rows(console, listing, conditions, stats=stats)
     raise typer.Exit(_run(console, Tail(files, choices), show, count=count if where_ else None))
 
 
-def _run(console: Console, steps: Tail, show: _Show, *, count: int | None) -> int:
+def _run(console: Console, steps: Tail, show: Show, *, count: int | None) -> int:
     """Follow until it is over; return the exit status."""
     shown = 0
     exits.on_signals(steps.interrupt)
@@ -195,7 +185,7 @@ def _run(console: Console, steps: Tail, show: _Show, *, count: int | None) -> in
                     break
             show.end()
         except BrokenPipeError:
-            return exits.BROKEN_PIPE if isinstance(show, _Raw) else exits.OK
+            return exits.BROKEN_PIPE if isinstance(show, Raw) else exits.OK
         except TimeLimit as limit:
             _end_quietly(show)
             console.error(str(limit))
@@ -206,7 +196,7 @@ def _run(console: Console, steps: Tail, show: _Show, *, count: int | None) -> in
         return _status(console, steps)
 
 
-def _end_quietly(show: _Show) -> None:
+def _end_quietly(show: Show) -> None:
     try:
         show.end()
     except BrokenPipeError:
@@ -233,128 +223,9 @@ def _say_what_is_pending(console: Console, steps: Tail) -> None:
     try:
         for found in steps.finish():
             if isinstance(found, Notice) and found.event == "cut":
-                console.note(_notice_text(found))
+                console.note(notice_text(found))
     except (TgmError, BrokenPipeError):
         return
-
-
-# ---- what to do with what comes
-
-
-class _Show:
-    """Takes what comes; returns 1 if it was shown as a unit."""
-
-    def __init__(self, console: Console, condition: Condition | None = None, *, stats: bool = False) -> None:
-        self.console = console
-        self._condition = condition
-        self._stats = stats
-
-    def take(self, found: Found, steps: Tail) -> int:
-        if isinstance(found, Notice):
-            self.notice(found)
-            return 0
-        keys = keys_of(found, file=steps.current)
-        if self._condition is not None and not self._condition(keys):
-            return 0
-        if self._stats and isinstance(found, DataObject):
-            keys = self._with_statistics(keys, found)
-        self.show(keys)
-        return 1
-
-    def notice(self, notice: Notice) -> None:
-        if notice.event != "failed":  # said at the end, with the exit status
-            self.console.note(_notice_text(notice))
-
-    def show(self, keys: Keys) -> None:
-        raise AssertionError  # every view has its own
-
-    def end(self) -> None:
-        """Nothing is held back."""
-
-    def _with_statistics(self, keys: Keys, found: DataObject) -> Keys:
-        from ..operations.stats import statistics
-
-        try:
-            values = statistics(found.array)
-        except TgmError as error:
-            self.console.note(f"{keys.get('_file')}: {exits.text_of(error)}")
-            values = dict.fromkeys(_STATS)
-        own = {**keys.own, **values}
-        return Keys(own, keys.descriptor, keys.metadata, keys.extra)
-
-
-class _Rows(_Show):
-    def __init__(
-        self, console: Console, listing: Listing, condition: Condition | None, *, stats: bool
-    ) -> None:
-        super().__init__(console, condition, stats=stats)
-        self._listing = listing
-
-    def show(self, keys: Keys) -> None:
-        self._listing.add(keys)
-
-    def notice(self, notice: Notice) -> None:
-        if self._listing.format in {"ndjson", "json"}:
-            self._listing.add_event(keys_of(notice, file=notice.source).own)
-        else:
-            super().notice(notice)
-
-    def end(self) -> None:
-        self._listing.end()
-
-
-class _Template(_Show):
-    def __init__(self, console: Console, template: str, condition: Condition | None, *, stats: bool) -> None:
-        super().__init__(console, condition, stats=stats)
-        try:
-            self._fill = fill(template)
-        except ValueError as error:
-            raise UsageError(f"--template: {error}") from None
-
-    def show(self, keys: Keys) -> None:
-        from .console import safe
-
-        self.console.line(safe(self._fill(keys)))
-
-
-class _Raw(_Show):
-    def __init__(self, console: Console, *, whole_messages: bool) -> None:
-        from ..endpoints.stdio import stdout_sink
-        from ..operations.relay import Relay
-
-        super().__init__(console)
-        self._relay = Relay(stdout_sink())
-        self._whole_messages = whole_messages
-        self._held: Piece | None = None
-
-    def take(self, found: Found, steps: Tail) -> int:
-        if isinstance(found, Notice):
-            if found.event != "cut" or found.length:
-                self._held = None
-            self.notice(found)
-            return 0
-        assert isinstance(found, Piece)
-        piece = found
-        if self._whole_messages:
-            if self._held is not None:
-                piece = self._held._replace(length=self._held.length + found.length, ends=found.ends)
-            if not piece.ends:
-                self._held = piece
-                return 0
-            self._held = None
-        source = steps.followers[0].source
-        assert source is not None
-        self._relay.pass_on(source, piece)
-        return 1
-
-
-def _notice_text(notice: Notice) -> str:
-    words = {
-        "offset": notice.offset,
-        "length": notice.length,
-        "reason": notice.reason.removeprefix(f"{notice.source}: ").removeprefix(f"byte {notice.offset}: "),
-    }
-    return f"{notice.source}: " + _NOTICES[notice.event].format(**words)
 
 
 # ---- options to choices
@@ -362,7 +233,7 @@ def _notice_text(notice: Notice) -> str:
 
 def _listing(console: Console, format_: str | None, unit: str, columns: Any, *, stats: bool) -> Listing:
     chosen, added, spaces = columns
-    more = list(_STATS) if stats else []
+    more = list(STATS) if stats else []
 
     def default(found: Keys) -> list[str]:
         names = (chosen or _COLUMNS[unit]) + added

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..endpoints import is_remote, shown
@@ -19,64 +19,14 @@ from ..endpoints.base import Source
 from ..endpoints.stdio import StreamSource
 from ..endpoints.watch import Watch, watch
 from ..errors import SourceError, TgmError
-from ..limits import DEFAULT_LIMITS, Limits
-from ..messages.spans import FrameSpan, Gap, MessageSpan, Notice, ObjectSpan
+from ..messages.spans import Notice
+from .choices import UNITS, Choices
 from .follow import Follower, Found
-from .scan import scan
-
-UNITS = ("object", "message", "frame", "piece")
+from .starts import start_of, where_last_begin
 
 
 class TimeLimit(TgmError):
     """A time limit of `tail` passed: nothing new for too long, or too long in all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """How to follow; the defaults follow nothing and show the last ten.
-
-    Attributes:
-        unit: What is handed out: "object", "message", "frame" or "piece" (verbatim bytes).
-        follow: Wait for more.
-        last: Begin with the last so many units; None for all. On a pipe all, unless it is given:
-            then so many are held in memory until the pipe ends.
-        skip: Pass over so many units at the beginning; used when `last` is None.
-        start: "start", "end", or "offset:N" (a message must begin at byte N); overrides `last` and `skip`.
-        poll: Seconds between two looks; notices of the system make it sooner.
-        notices: Use them. False on file systems where they do not arrive.
-        by_name: Follow the name: a replaced file is begun anew. False: the file that was opened.
-        retry: A file that is not there, or cannot be read, is tried again at every look.
-        wait_for: Seconds for which a file may not exist at the start.
-        pid: Stop when this process is gone and everything was read.
-        until: Stop after the first unit for which this is true; it is handed out.
-        count: Stop after so many units.
-        idle_timeout: Raise TimeLimit after so many seconds without anything new.
-        timeout: Raise TimeLimit after so many seconds.
-        verify: Check every frame's digest.
-        restore: See `DataObject`.
-        settle: See `Follower`.
-        limits: What the input may cost.
-    """
-
-    unit: str = "object"
-    follow: bool = False
-    last: int | None = 10
-    skip: int = 0
-    start: str | None = None
-    poll: float = 1.0
-    notices: bool = True
-    by_name: bool = True
-    retry: bool = False
-    wait_for: float = 0.0
-    pid: int | None = None
-    until: Callable[[Found], bool] | None = None
-    count: int | None = None
-    idle_timeout: float | None = None
-    timeout: float | None = None
-    verify: bool = True
-    restore: bool = True
-    settle: float = 1.0
-    limits: Limits = DEFAULT_LIMITS
 
 
 class Tail:
@@ -310,10 +260,10 @@ class Tail:
         choices = self.choices
         start = after = messages = 0
         if choices.start is not None and choices.start != "start":
-            start, messages = _start_of(place, choices)
+            start, messages = start_of(place, choices)
             after = start
         elif choices.start is None and (choices.last is not None or choices.skip) and _is_seekable(place):
-            start, after, messages = _where_last_begin(place, choices)
+            start, after, messages = where_last_begin(place, choices)
         return Follower(
             place,
             unit=choices.unit,
@@ -406,56 +356,6 @@ async def afollow(steps: Tail) -> AsyncGenerator[Found, None]:
         await steps.wait_async()
     for one in steps.finish():
         yield one
-
-
-# ---- where to begin
-
-
-def _start_of(place: Any, choices: Choices) -> tuple[int, int]:
-    """Return (offset, whole messages before it) for `choices.start`."""
-    start = choices.start or ""
-    if start == "end":
-        end = messages = 0
-        for found in scan(place, unit="message", limits=choices.limits):
-            if isinstance(found, MessageSpan):
-                end, messages = found.offset + found.length, messages + 1
-            elif isinstance(found, Gap) and found.kind == "incomplete":
-                break
-            else:
-                end = found.offset + found.length
-        return end, messages
-    word, _, number = start.partition(":")
-    if word == "offset" and number.isdecimal():
-        return int(number), 0
-    raise ValueError(f"start must be 'start', 'end' or 'offset:N', not {start!r}")
-
-
-def _where_last_begin(place: Any, choices: Choices) -> tuple[int, int, int]:
-    """Return (message offset, end of what is passed over, whole messages before) for last or skip."""
-    unit = "message" if choices.unit in {"message", "piece"} else choices.unit
-    before: deque[Any] = deque(maxlen=(choices.last or 0) + 1)
-    # The unit just before those that are wanted: what ends with it is passed over.
-    for number, found in enumerate(_units(place, unit, choices.limits), 1):
-        if choices.last is None and number > choices.skip:
-            break
-        before.append(found)
-    boundary: Any = None
-    if choices.last is None:
-        boundary = before[-1] if before else None
-    elif len(before) > choices.last:
-        boundary = before[0]
-    if boundary is None:
-        return 0, 0, 0
-    end = boundary.offset + boundary.length
-    if isinstance(boundary, MessageSpan):
-        return end, end, boundary.number + 1
-    return boundary.message_offset, end, boundary.message
-
-
-def _units(place: Any, unit: str, limits: Limits) -> Iterator[MessageSpan | ObjectSpan | FrameSpan]:
-    for found in scan(place, unit=unit, limits=limits):
-        if not isinstance(found, Gap):
-            yield found
 
 
 def _is_seekable(place: Any) -> bool:

@@ -1,0 +1,160 @@
+"""What `tail` does with what comes: rows, lines of a template, or bytes.
+
+It is separate from the command because a view takes one thing at a time and knows nothing of options.
+"""
+
+from __future__ import annotations
+
+from ..errors import TgmError
+from ..messages.objects import DataObject
+from ..messages.spans import Notice, Piece
+from ..operations.follow import Found
+from ..operations.keys import Keys, fill, keys_of
+from ..operations.select import Condition
+from ..operations.tail import Tail
+from . import exits
+from .console import Console
+from .exits import UsageError
+from .render import Listing
+
+STATS = ("min", "mean", "max", "nan")
+_NOTICES: dict[str, str] = {
+    "truncated": "became shorter ({offset} bytes now); starting again from its beginning",
+    "replaced": "was replaced by another file; starting with that",
+    "removed": "is gone; waiting for it to come back",
+    "appeared": "is there again",
+    "gap": "byte {offset}: {length} bytes passed over: {reason}",
+    "invalid": "byte {offset}: {length} bytes are not valid: {reason}",
+    "cut": "byte {offset}: {reason}",
+}
+
+
+class Show:
+    """Takes what comes; returns 1 if it was shown as a unit."""
+
+    def __init__(self, console: Console, condition: Condition | None = None, *, stats: bool = False) -> None:
+        self.console = console
+        self._condition = condition
+        self._stats = stats
+
+    def take(self, found: Found, steps: Tail) -> int:
+        """Show what came; return 1 if it was a unit and was wanted, else 0."""
+        if isinstance(found, Notice):
+            self.notice(found)
+            return 0
+        keys = keys_of(found, file=steps.current)
+        if self._condition is not None and not self._condition(keys):
+            return 0
+        if self._stats and isinstance(found, DataObject):
+            keys = self._with_statistics(keys, found)
+        self.show(keys)
+        return 1
+
+    def notice(self, notice: Notice) -> None:
+        """Tell what happened to the file."""
+        if notice.event != "failed":  # said at the end, with the exit status
+            self.console.note(notice_text(notice))
+
+    def show(self, keys: Keys) -> None:
+        """Show one unit."""
+        raise AssertionError  # every view has its own
+
+    def end(self) -> None:
+        """Nothing is held back."""
+
+    def _with_statistics(self, keys: Keys, found: DataObject) -> Keys:
+        from ..operations.stats import statistics
+
+        try:
+            values = statistics(found.array)
+        except TgmError as error:
+            self.console.note(f"{keys.get('_file')}: {exits.text_of(error)}")
+            values = dict.fromkeys(STATS)
+        own = {**keys.own, **values}
+        return Keys(own, keys.descriptor, keys.metadata, keys.extra)
+
+
+class Rows(Show):
+    """A listing: one row or record per unit; in the JSON formats, events are records too."""
+
+    def __init__(
+        self, console: Console, listing: Listing, condition: Condition | None, *, stats: bool
+    ) -> None:
+        super().__init__(console, condition, stats=stats)
+        self._listing = listing
+
+    def show(self, keys: Keys) -> None:
+        """Add a row."""
+        self._listing.add(keys)
+
+    def notice(self, notice: Notice) -> None:
+        """A record in the JSON formats, else a line on stderr."""
+        if self._listing.format in {"ndjson", "json"}:
+            self._listing.add_event(keys_of(notice, file=notice.source).own)
+        else:
+            super().notice(notice)
+
+    def end(self) -> None:
+        """End the listing."""
+        self._listing.end()
+
+
+class Template(Show):
+    """One line of text per unit, from a template."""
+
+    def __init__(self, console: Console, template: str, condition: Condition | None, *, stats: bool) -> None:
+        super().__init__(console, condition, stats=stats)
+        try:
+            self._fill = fill(template)
+        except ValueError as error:
+            raise UsageError(f"--template: {error}") from None
+
+    def show(self, keys: Keys) -> None:
+        """Print the line."""
+        from .console import safe
+
+        self.console.line(safe(self._fill(keys)))
+
+
+class Raw(Show):
+    """The bytes, verbatim: as soon as they are whole, or message by message."""
+
+    def __init__(self, console: Console, *, whole_messages: bool) -> None:
+        from ..endpoints.stdio import stdout_sink
+        from ..operations.relay import Relay
+
+        super().__init__(console)
+        self._relay = Relay(stdout_sink())
+        self._whole_messages = whole_messages
+        self._held: Piece | None = None
+
+    def take(self, found: Found, steps: Tail) -> int:
+        """Pass a piece on, or hold it until its message is whole."""
+        if isinstance(found, Notice):
+            if found.event != "cut" or found.length:
+                self._held = None
+            self.notice(found)
+            return 0
+        assert isinstance(found, Piece)
+        piece = found
+        if self._whole_messages:
+            if self._held is not None:
+                piece = self._held._replace(length=self._held.length + found.length, ends=found.ends)
+            if not piece.ends:
+                self._held = piece
+                return 0
+            self._held = None
+        source = steps.followers[0].source
+        assert source is not None
+        self._relay.pass_on(source, piece)
+        return 1
+
+
+def notice_text(notice: Notice) -> str:
+    """Return what a notice says, as one line for a person."""
+    words = {
+        "offset": notice.offset,
+        "length": notice.length,
+        "reason": notice.reason.removeprefix(f"{notice.source}: ").removeprefix(f"byte {notice.offset}: "),
+    }
+    return f"{notice.source}: " + _NOTICES[notice.event].format(**words)

@@ -1,0 +1,63 @@
+"""How to follow: every choice of `tail`, with its default.
+
+It is separate because the steps of following, the place where it begins and the command line all
+read it, and none of them owns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..limits import DEFAULT_LIMITS, Limits
+from .follow import Found
+
+UNITS = ("object", "message", "frame", "piece")
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How to follow; the defaults follow nothing and show the last ten.
+
+    Attributes:
+        unit: What is handed out: "object", "message", "frame" or "piece" (verbatim bytes).
+        follow: Wait for more.
+        last: Begin with the last so many units; None for all. On a pipe all, unless it is given:
+            then so many are held in memory until the pipe ends.
+        skip: Pass over so many units at the beginning; used when `last` is None.
+        start: "start", "end", or "offset:N" (a message must begin at byte N); overrides `last` and `skip`.
+        poll: Seconds between two looks; notices of the system make it sooner.
+        notices: Use them. False on file systems where they do not arrive.
+        by_name: Follow the name: a replaced file is begun anew. False: the file that was opened.
+        retry: A file that is not there, or cannot be read, is tried again at every look.
+        wait_for: Seconds for which a file may not exist at the start.
+        pid: Stop when this process is gone and everything was read.
+        until: Stop after the first unit for which this is true; it is handed out.
+        count: Stop after so many units.
+        idle_timeout: Raise TimeLimit after so many seconds without anything new.
+        timeout: Raise TimeLimit after so many seconds.
+        verify: Check every frame's digest.
+        restore: See `DataObject`.
+        settle: See `Follower`.
+        limits: What the input may cost.
+    """
+
+    unit: str = "object"
+    follow: bool = False
+    last: int | None = 10
+    skip: int = 0
+    start: str | None = None
+    poll: float = 1.0
+    notices: bool = True
+    by_name: bool = True
+    retry: bool = False
+    wait_for: float = 0.0
+    pid: int | None = None
+    until: Callable[[Found], bool] | None = None
+    count: int | None = None
+    idle_timeout: float | None = None
+    timeout: float | None = None
+    verify: bool = True
+    restore: bool = True
+    settle: float = 1.0
+    limits: Limits = DEFAULT_LIMITS
