@@ -1,0 +1,98 @@
+"""`@tee`: everything that passes is written to a file too, which comes out backfilled.
+
+It is separate from `split` because here is one file, which may be followed while it grows: it is
+written in place, a message per write, and at no time holds less than what it held before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from ...endpoints import open_sink
+from ...endpoints.base import Sink
+from ...errors import SourceError
+from ..outputs import Output, check, open_output
+from .base import Needs, Unit
+from .filled import filled
+
+
+class Tee:
+    """Writes every message to a place, and lets it pass.
+
+    Args:
+        place: An Output (a file, by the rules that `encode` has), or what `open_sink` takes.
+
+    Attributes:
+        messages: That were written.
+        warnings: What had to be said when the file was opened (a mended tail, missing locks).
+
+    Raises:
+        EncodeError: An Output that contradicts itself.
+        SourceError: It cannot be written.
+        TruncatedError: To be continued, and its end is cut.
+    """
+
+    name = "@tee"
+    needs: Needs = "bytes"
+
+    def __init__(self, place: Any) -> None:
+        self.messages = 0
+        self.warnings: list[str] = []
+        self._owned = not isinstance(place, Sink)
+        self._private = False
+        self._synced = ""
+        if isinstance(place, Output):
+            check(place)
+            commit = place.commit or "inplace"
+            self._private = commit == "rename"
+            self._synced = place.fsync
+            self._sink = open_output(place, commit, self.warnings.append)
+            if warning := getattr(self._sink, "warning", None):
+                self.warnings.append(warning)
+        else:
+            self._sink = open_sink(place)
+
+    def message(self, unit: Unit) -> Iterable[Unit]:
+        """Write the message, and yield it.
+
+        Raises:
+            SourceError: The place failed. A file is cut back to its last whole message.
+            BrokenPipeError: The reader of a pipe went away.
+        """
+        before = self._sink.position
+        try:
+            self._sink.write(filled(unit))
+            if self._synced in {"object", "message"}:
+                self._sink.sync()
+        except SourceError as error:
+            self._cut_back(before, error)
+        self.messages += 1
+        return (unit,)
+
+    def _cut_back(self, before: int, error: SourceError) -> NoReturn:
+        """Drop the piece of a message that was written, if that can be done, and raise what happened."""
+        if not self._sink.patchable:
+            raise error
+        try:
+            self._sink.truncate(before)
+        except SourceError:
+            raise error from None
+        text = str(error).removeprefix(f"{error.uri}: ")
+        found = SourceError(f"{text}; it holds the {self.messages} whole messages before", uri=error.uri)
+        found.errno = error.errno
+        raise found from error
+
+    def finish(self, *, failed: bool) -> Iterable[Unit]:
+        """Close the file. After a failure it keeps what is in it; one that was to appear whole does not.
+
+        Raises:
+            SourceError: It could not be made durable.
+        """
+        if not self._owned:
+            return ()
+        if failed and self._private:
+            self._sink.abort()
+        else:
+            self._sink.close()
+        return ()
