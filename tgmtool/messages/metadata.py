@@ -19,6 +19,7 @@ from . import cbor
 from .descriptor import Descriptor
 
 BASE, EXTRA, RESERVED = "base", "_extra_", "_reserved_"
+NIL_UUID = "00000000-0000-0000-0000-000000000000"  # of what is the same at every run
 
 
 class Metadata(NamedTuple):
@@ -218,7 +219,7 @@ class Provenance(NamedTuple):
     def pack(self) -> bytes:
         """Return the map for one message as CBOR."""
         time = self.time if self.time is not None else _utc(None)
-        uuid = self.uuid if self.uuid is not None else _random_uuid()
+        uuid = self.uuid if self.uuid is not None else random_uuid()
         return cbor.map_of(
             {"encoder": _encoder(*self.encoder), "time": cbor.text(time), "uuid": cbor.text(uuid)}
         )
@@ -235,7 +236,7 @@ class Provenance(NamedTuple):
             time = _utc(int(epoch))
         except (ValueError, OverflowError, OSError):
             raise EncodeError(f"SOURCE_DATE_EPOCH must be seconds since 1970, found {epoch!r}") from None
-        return cls(time=time, uuid="00000000-0000-0000-0000-000000000000")
+        return cls(time=time, uuid=NIL_UUID)
 
 
 @cache
@@ -251,7 +252,8 @@ def _utc(seconds: int | None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _random_uuid() -> str:
+def random_uuid() -> str:
+    """Return a UUID4."""
     # A UUID4 by hand: the uuid module takes longer to import than a small file takes to write.
     raw = bytearray(os.urandom(16))
     raw[6] = raw[6] & 0x0F | 0x40

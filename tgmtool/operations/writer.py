@@ -122,6 +122,20 @@ class StreamWriter:
         elif self.span is None:
             self.finish()
 
+    def describe(self, extra: Mapping[str, Any]) -> None:
+        """Give message-level metadata, over what was given before.
+
+        It is in time until the header leaves: in streaming layout with the first object, in buffered
+        layout at the end.
+
+        Raises:
+            EncodeError: The header has left, or the metadata cannot be written.
+        """
+        if self._encoder is not None:
+            raise EncodeError("the header of the message has left: it cannot say more")
+        self._extra = {**self._extra, **extra}
+        self._head = Metadata(tuple(self._base), self._extra).pack()
+
     def preceder(self, entry: Mapping[str, Any]) -> None:
         """Give metadata to the object that is written next; its own `metadata` wins over it."""
         self._next_entry = checked_entry(entry)
