@@ -18,6 +18,7 @@ SCRIPTS = (
     "decode_big",
     "codecs",
     "validate",
+    "salvage",
     "tail_latency",
     "startup",
     "memory",

@@ -133,7 +133,11 @@ def write_copy(
             made = _mapped(source, plan)
             same_as(source, before)
             write_segments(source, made.segments, sink)
-            _mapped(FileSource(os.dup(sink.descriptor), target), lambda copy: check(copy, made))
+            copy = FileSource(os.dup(sink.descriptor), target)
+            try:
+                _mapped(copy, lambda mapped: check(mapped, made))
+            finally:
+                copy.close()
             same_as(source, before)
         finally:
             source.close()

@@ -140,11 +140,12 @@ def end_of_frames(
     return place + layout.POSTAMBLE_SIZE
 
 
-def end_of_message(source: Source, start: int, size: int) -> int | None:
+def end_of_message(source: Source, start: int, size: int, proven: int) -> int | None:
     """Return where the message that begins at `start` surely ends, though it cannot be walked.
 
     Either its two ends agree about its length, or there is a postamble whose first_footer_offset,
     counted from `start`, leads to frames that lead back to it: that of a message inside a payload does not.
+    What stands before `proven` belongs to frames that are proven: the message does not end there.
     """
     head = bytes(source.read_at(start, layout.PREAMBLE_SIZE)[: layout.PREAMBLE_SIZE])
     total = int.from_bytes(head[layout.PREAMBLE_TOTAL_AT :], "big")
@@ -154,7 +155,7 @@ def end_of_message(source: Source, start: int, size: int) -> int | None:
         if tail[layout.POSTAMBLE_TOTAL_AT :] == head[layout.PREAMBLE_TOTAL_AT :] + layout.END_MAGIC:
             return start + total
     refuted = Refuted()
-    candidates = places_of(source, layout.END_MAGIC, start + layout.PREAMBLE_SIZE, size)
+    candidates = places_of(source, layout.END_MAGIC, max(start + layout.PREAMBLE_SIZE, proven), size)
     for at in islice(candidates, _MOST_ENDS):
         place = at + len(layout.END_MAGIC) - layout.POSTAMBLE_SIZE
         tail = bytes(source.read_at(place, layout.POSTAMBLE_SIZE)[: layout.POSTAMBLE_SIZE])

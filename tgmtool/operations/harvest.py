@@ -95,6 +95,7 @@ def harvest(
     *,
     keep_unhashed: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    digests: Mapping[int, int] = {},
 ) -> list[Harvest]:
     """Return what is whole between two places: of the message there, or of several.
 
@@ -104,10 +105,11 @@ def harvest(
         end: Where there is another one, or nothing.
         keep_unhashed: Take frames that carry no digest on trust.
         limits: What it may cost.
+        digests: See `Decoder`.
     """
     found = []
     while offset < end:
-        reaper = _Reaper(source, offset, end, keep_unhashed, limits)
+        reaper = _Reaper(source, offset, end, keep_unhashed, limits, digests)
         one = reaper.run()
         found.append(one)
         offset = one.end
@@ -117,12 +119,21 @@ def harvest(
 class _Reaper:
     """Walks one message, frame by frame, past what is broken."""
 
-    def __init__(self, source: Source, offset: int, end: int, keep_unhashed: bool, limits: Limits) -> None:
+    def __init__(
+        self,
+        source: Source,
+        offset: int,
+        end: int,
+        keep_unhashed: bool,
+        limits: Limits,
+        digests: Mapping[int, int],
+    ) -> None:
         self._source = source
         self._offset = offset
         self._end = end
         self._keep_unhashed = keep_unhashed
         self._limits = limits
+        self._digests = digests
         # At the end of the file, what looks like a message may be payload that is still being written.
         self._look_beyond = end < (source.size() or 0)
         self._refuted, self._not_cut = Refuted(), Refuted()
@@ -182,7 +193,7 @@ class _Reaper:
     def _chain(self, at: int) -> tuple[int, FormatError | None]:
         """Walk frames from `at` + the size of a preamble on; return where that ended, and why."""
         view = Headed(self._source, at, self._end)
-        decoder = Decoder(offset=at, control_body_limit=self._limits.cbor_bytes)
+        decoder = Decoder(offset=at, control_body_limit=self._limits.cbor_bytes, digests=self._digests)
         sound = at + layout.PREAMBLE_SIZE
         body = memoryview(b"")
         try:

@@ -17,8 +17,9 @@ from ..wire.frames import Preamble
 from .copies import MIN_AGE, Range, Segment, write_copy
 from .drive import named
 from .harvest import Harvest, harvest
+from .judge import Judged, judge
 from .rebuild import rebuild
-from .salvage import KEPT, REPLACED, Part, SalvagePlan, check_copy, judge
+from .salvage import KEPT, REPLACED, Part, SalvagePlan, check_copy
 
 _INDEXED = layout.HEADER_METADATA | layout.HEADER_INDEX
 
@@ -50,10 +51,11 @@ def plan_reindex(
     rebuilt: list[tuple[int, int]] = []
     at = written = messages = 0
     while at < size:
-        end, is_whole = judge(source, at, limits)
-        if end is None or not is_whole:
+        found = judge(source, at, limits)
+        end = found.end
+        if end is None or not found.is_whole:
             raise named(_refused(at, size, is_cut=end is None), source.name)
-        one = _unless_done(source, at, end, reindex=reindex, rehash=rehash, limits=limits)
+        one = _unless_done(source, at, found, reindex=reindex, rehash=rehash, limits=limits)
         if one is None:
             messages += 1
             segments.append(Range(at, end - at))
@@ -83,7 +85,7 @@ def _refused(at: int, size: int, *, is_cut: bool) -> FramingError:
 
 
 def _unless_done(
-    source: Source, at: int, end: int, *, reindex: bool, rehash: bool, limits: Limits
+    source: Source, at: int, found: Judged, *, reindex: bool, rehash: bool, limits: Limits
 ) -> Harvest | None:
     """Return what the message holds; None if it is already as it shall be."""
     preamble = Preamble.parse(source.read_at(at, layout.PREAMBLE_SIZE), offset=at)
@@ -91,7 +93,8 @@ def _unless_done(
     is_hashed = bool(preamble.flags & layout.HASHES_PRESENT)
     if (is_indexed or not reindex) and (is_hashed or not rehash):
         return None
-    (one,) = harvest(source, at, end, keep_unhashed=True, limits=limits)
+    end = found.end or at
+    (one,) = harvest(source, at, end, keep_unhashed=True, limits=limits, digests=found.digests)
     if one.losses or not one.is_closed:
         loss = one.losses[0].reason if one.losses else "its frames do not hold together"
         raise named(FramingError(f"cannot be rebuilt without loss: {loss}", offset=at), source.name)

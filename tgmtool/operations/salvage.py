@@ -17,16 +17,17 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.metadata import Metadata, with_tensor
 from ..wire import layout
 from ..wire.decoder import Decoder
-from ..wire.events import Damaged, FrameEnded, MessageBegan, MessageEnded
 from .copies import MIN_AGE, Range, Segment, write_copy
 from .drive import drive, named
-from .guesses import end_of_message, whole_message_in
+from .guesses import whole_message_in
 from .harvest import Harvest, Loss, harvest
+from .judge import Judged, judge
 from .rebuild import rebuild
 from .sweep import sweep
 
 KEPT, REPLACED, LOST = "kept", "replaced", "lost"
 _NAMED_IN_METADATA = 100  # lost ranges that are recorded in the message itself
+_AT_ONCE = 64 << 20  # bytes of sound messages that are passed over before their pages are let go of
 
 
 class Part(NamedTuple):
@@ -123,16 +124,16 @@ class _Survey:
         if not self._size:
             empty = TruncatedError("the file is empty", offset=0, message_offset=0, available=0)
             raise named(empty, self._source.name)
-        view = memoryview(self._source.read_at(0, self._size))
+        view = memoryview(self._source.read_at(0, 1))
         at = 0
         while at < self._size:
             if len(view) == self._size:  # mapped: all of it at once
-                swept = sweep(view, at, self._size, digests=True)
+                swept = sweep(view, at, self._size, digests=True, most=_AT_ONCE)
                 if swept.messages:
                     self._keep(at, swept.stop, swept.messages)
-                    at = swept.stop
+                    at = self._let_go(swept.stop)
                     continue
-            at = self._one(at)
+            at = self._let_go(self._one(at))
         assert sum(part.length for part in self._parts) == self._size
         if not self._segments:
             first = self._parts[0]
@@ -149,16 +150,23 @@ class _Survey:
             tuple(self._without),
         )
 
+    def _let_go(self, at: int) -> int:
+        self._source.keep_from(at)
+        return at
+
     def _one(self, at: int) -> int:
         """Take in what stands at `at`: a message, or what is none; return where it ends."""
-        end, is_whole = judge(self._source, at, self._limits)
-        if end is not None:
-            if is_whole:
-                self._keep(at, end, 1)
-            else:
-                self._mend(at, end)
-            return end
-        inside = whole_message_in(self._source, at + layout.PREAMBLE_SIZE, self._size)
+        found = judge(self._source, at, self._limits)
+        if found.end is not None and found.is_whole:
+            self._keep(at, found.end, 1)
+            return found.end
+        end = self._end_of_cut(at, found.proven) if found.end is None else found.end
+        self._mend(at, end, found)
+        return end
+
+    def _end_of_cut(self, at: int, proven: int) -> int:
+        """Return where the cut message at `at` ends: with the file, or before what came after it."""
+        inside = whole_message_in(self._source, max(at + layout.PREAMBLE_SIZE, proven), self._size)
         if inside is not None and not self._assume_dead:
             raise named(
                 TruncatedError(
@@ -170,9 +178,7 @@ class _Survey:
                 ),
                 self._source.name,
             )
-        end = self._size if inside is None else inside
-        self._mend(at, end)
-        return end
+        return self._size if inside is None else inside
 
     # ---- what is kept
 
@@ -196,8 +202,15 @@ class _Survey:
         elif part.length:
             self._parts.append(part)
 
-    def _mend(self, start: int, end: int) -> None:
-        for one in harvest(self._source, start, end, keep_unhashed=self._keep_unhashed, limits=self._limits):
+    def _mend(self, start: int, end: int, found: Judged) -> None:
+        for one in harvest(
+            self._source,
+            start,
+            end,
+            keep_unhashed=self._keep_unhashed,
+            limits=self._limits,
+            digests=found.digests,
+        ):
             if one.whole:
                 self._rebuild(one)
             else:
@@ -212,28 +225,6 @@ class _Survey:
             self._without.append(one.offset)
         for part in _parts_of(one):
             self._part(part)
-
-
-def judge(source: Source, at: int, limits: Limits) -> tuple[int | None, bool]:
-    """Return where the message or gap at `at` ends, None for a cut message, and whether it is whole."""
-    decoder = Decoder(offset=at, control_body_limit=limits.cbor_bytes)
-    is_sound, all_hashed = True, False
-    size = source.size() or 0
-    try:
-        for event in drive(source, decoder, resync=True):
-            if isinstance(event, MessageBegan):
-                all_hashed = bool(event.preamble.flags & layout.HASHES_PRESENT)
-            elif isinstance(event, FrameEnded):
-                is_sound &= not event.digest_differs and not (all_hashed and event.stored_digest is None)
-            elif isinstance(event, MessageEnded):
-                return event.offset + event.length, is_sound
-            elif isinstance(event, Damaged):
-                return end_of_message(source, at, size) or event.offset + event.size, False
-    except TruncatedError as error:
-        # After damage, what comes is another message; it is looked at next.
-        next_one = None if error.message_offset == at else error.message_offset
-        return end_of_message(source, at, size) or next_one, False
-    return size, False
 
 
 def described(one: Harvest) -> Metadata:
@@ -324,8 +315,8 @@ def check_copy(copy: Source, plan: SalvagePlan) -> None:
     from ..messages.assembly import Assembler, Message
 
     for offset, objects in plan.rebuilt:
-        assembler = Assembler()
-        for event in drive(copy, Decoder(offset=offset)):
+        assembler = Assembler(verify=False)  # every digest was computed a moment ago
+        for event in drive(copy, Decoder(offset=offset, verify=False)):
             made = assembler.receive(event)
             if isinstance(made, Message):
                 index = made.index_frame

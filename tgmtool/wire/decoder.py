@@ -12,7 +12,7 @@ delivered from `next_offset` on. It moves forward past what `skip_frame` passed 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import FormatError, FramingError, LimitExceeded, TruncatedError
@@ -55,6 +55,8 @@ class Decoder:
         verify: Compute the digest of every frame that is not skipped.
         control_body_limit: Largest body of a CBOR frame that is held in memory to come in one
             piece, in bytes; a larger one comes in several, as payloads do.
+        digests: Of bodies of tensor frames that are known, by where their frames begin (bytes from the
+            start of the source): these are not computed again.
 
     Attributes:
         wanted: After NEED_DATA, how many bytes would let the decoder go on.
@@ -65,10 +67,16 @@ class Decoder:
     """
 
     def __init__(
-        self, *, offset: int = 0, verify: bool = True, control_body_limit: int = CONTROL_BODY_LIMIT
+        self,
+        *,
+        offset: int = 0,
+        verify: bool = True,
+        control_body_limit: int = CONTROL_BODY_LIMIT,
+        digests: Mapping[int, int] = {},
     ) -> None:
         self.verify = verify
         self.control_body_limit = control_body_limit
+        self._known = digests
         self.wanted = layout.PREAMBLE_SIZE
         self._buffer = Buffer(offset)
         self._eof: int | None = None
@@ -96,7 +104,7 @@ class Decoder:
         self._frame = FrameBegan(offset, FrameHeader(0, 0, 0), 0)
         self._body_left = 0
         self._digest: Digest | None = None  # of the payload that is passing
-        self._actual: int | None = None  # of the control frame that passed
+        self._actual: int | None = None  # of the control frame that passed, or known before
 
     # ---- the driver's side
 
@@ -321,8 +329,8 @@ class Decoder:
         self._body_left = header.body_size
         self._buffer.consume(size)
         in_pieces = row.is_object or header.body_size > self.control_body_limit
-        self._digest = new_digest() if self.verify and in_pieces else None
-        self._actual = None
+        self._actual = self._known.get(offset) if row.is_object else None
+        self._digest = new_digest() if self.verify and in_pieces and self._actual is None else None
         self._step = Decoder._read_payload if in_pieces else Decoder._read_control
         return self._frame
 
