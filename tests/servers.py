@@ -65,9 +65,16 @@ class Answer:
             self.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total}"
         self.cut: int | None = None  # send so many bytes of the body, then drop the connection
         self.stall = False  # and then send no more, but keep it open
+        self.drip = 0.0  # seconds between two bytes of a head that never ends
 
     def send(self) -> None:
         handler = self.handler
+        if self.drip:
+            handler.wfile.write(b"HTTP/1.1 206 OK\r\nX-Drip: ")
+            while not handler.place.released.wait(self.drip):
+                handler.wfile.write(b"x")
+            handler.drop()
+            return
         handler.send_response(self.status)
         for name, value in {**self.headers, **({"ETag": self.etag} if self.etag else {})}.items():
             handler.send_header(name, value)
@@ -143,6 +150,79 @@ def status(code: int, headers: Mapping[str, str] = {}) -> Fault:  # never change
     return fault
 
 
+def compressed(answer: Answer) -> None:
+    """Say that the body is compressed."""
+    answer.headers["Content-Encoding"] = "gzip"
+
+
+def backwards(answer: Answer) -> None:
+    """Send a range that ends before it begins, of an object of unknown length."""
+    answer.headers["Content-Range"] = f"bytes {answer.start}-{answer.start - 1}/*"
+    answer.headers["Content-Length"], answer.body = "0", b""
+
+
+def refusing(answer: Answer) -> None:
+    """Refuse every range, and say how long the object is."""
+    total = len(answer.handler.place.data)
+    status(416, {"Content-Range": f"bytes */{total}"})(answer)
+
+
+def shorter(answer: Answer) -> None:
+    """Send less than was asked for, and say so: that is allowed."""
+    size = max((answer.stop - answer.start) // 2, 1)
+    answer.stop = answer.start + size
+    answer.body = answer.body[:size]
+    answer.headers["Content-Range"] = (
+        f"bytes {answer.start}-{answer.stop - 1}/{len(answer.handler.place.data)}"
+    )
+    answer.headers["Content-Length"] = str(size)
+
+
+def dripping(pause: float) -> Fault:
+    """Send the head byte by byte, each of them in time, and never all of them."""
+
+    def fault(answer: Answer) -> None:
+        answer.drip = pause
+
+    return fault
+
+
+PASSING: dict[str, Fault] = {
+    "dropped before a byte": dropped(0),
+    "dropped inside": dropped(1234),
+    "stalled before a byte": stalled(0),
+    "stalled inside": stalled(1234),
+    "a shorter range": shorter,
+    "500": status(500),
+    "503": status(503),
+    "429 with Retry-After": status(429, {"Retry-After": "0"}),
+    "503 with a date": status(503, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}),
+}
+"""Faults after which trying again, or going on, helps."""
+
+WRONG: dict[str, tuple[Fault, str]] = {
+    "another range": (shifted, "sends bytes 100008-"),
+    "no Content-Range": (unplaced, "without a Content-Range"),
+    "a range backwards": (backwards, "the server sends bytes"),
+    "a shorter body than its range": (truncated, "for a range of"),
+    "another ETag": (changed, "the object changed while it was read: its ETag differs"),
+    "412": (status(412), "the object changed while it was read"),
+    "416": (status(416), "the object changed while it was read: it became shorter"),
+    "416 with the same length": (refusing, "the object changed while it was read: it became shorter"),
+    "Range is ignored": (whole, r"ignores Range and sends all 2097152 bytes; --allow-full-read"),
+    "400": (status(400), "the server answers 400"),
+    "403": (status(403), "expired"),
+    "404": (status(404), "404: there is no such object"),
+    "401": (status(401), "401: it wants credentials"),
+    "304": (status(304), "304"),
+    "a compressed range": (compressed, "compresses a range"),
+    "multiple ranges": (status(206, {"Content-Type": "multipart/byteranges; boundary=x"}), "Content-Range"),
+    "a redirect elsewhere": (status(302, {"Location": "http://127.0.0.2:1/x"}), "another server"),
+    "a redirect in circles": (status(302, {"Location": "/run.tgm"}), "more than 5 redirects"),
+}
+"""Faults after which there is nothing right to be had, and what the error says of them."""
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     place: HttpPlace
@@ -181,6 +261,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, wanted: str) -> Answer:
         total = len(self.place.data)
+        if self.place.etag is not None and self.headers.get("If-None-Match") == self.place.etag:
+            return self._plain(304)
         match = self.headers.get("If-Match")
         if match is not None and self.place.etag is not None and match != self.place.etag:
             return self._plain(412)

@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 
 from ..endpoints import STDIO, is_remote, open_source
+from ..endpoints.access import Access
 from ..endpoints.base import Sink, Source
 from ..endpoints.local import FileSink
 from ..endpoints.ranges import RangeSource
-from ..endpoints.remote import Access, RemoteSource
+from ..endpoints.remote import RemoteSource
 from ..endpoints.stdio import stdout_sink
 from ..limits import Limits
 from ..messages.assembly import Message
@@ -43,6 +44,7 @@ _STREAMING = 8  # objects in a message without lengths from which it is worth a 
 def command(
     console: Console,
     limits: Limits,
+    access: Access,
     places: Annotated[
         list[str],
         typer.Argument(
@@ -105,31 +107,6 @@ def command(
         bool,
         typer.Option("--allow-full-read", help="Take all of it from a server that knows no ranges."),
     ] = False,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", metavar="N", min=1, max=64, help="Ranges on their way at once.")
-    ] = 8,
-    retries: Annotated[
-        int, typer.Option("--retries", metavar="N", min=0, help="Further attempts without any progress.")
-    ] = 5,
-    timeout: Annotated[
-        str, typer.Option("--timeout", metavar="DUR", help="Wait so long for data, then try again.")
-    ] = "30s",
-    storage_option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--storage-option", metavar="K=V", help="For the file system of fsspec; may be repeated."
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option("--profile", metavar="NAME", help="Profile of the AWS configuration.")
-    ] = None,
-    region: Annotated[
-        str | None, typer.Option("--region", metavar="NAME", help="Region of the bucket.")
-    ] = None,
-    endpoint_url: Annotated[
-        str | None, typer.Option("--endpoint-url", metavar="URL", help="A service that speaks S3.")
-    ] = None,
-    anon: Annotated[bool, typer.Option("--anon", help="S3 without credentials.")] = False,
     keys: options.KeyList = None,
     add_keys: options.AddKeys = None,
     mars: options.Mars = False,
@@ -142,13 +119,7 @@ def command(
     Without --as and without a telling suffix of OUT, list what matches.
     """
     wanted = _wanted(where_, message, object_, range_)
-    access = _access(
-        Access(profile, region, endpoint_url, anon, concurrency=concurrency, allow_full_read=allow_full_read),
-        storage_option,
-        max_bytes,
-        retries,
-        timeout,
-    )
+    access = access._replace(max_bytes=options.size(max_bytes), allow_full_read=allow_full_read)
     if offset is not None or length is not None:
         if wanted != Wanted() or as_ not in {None, "raw"} or list_ or plan:
             raise UsageError("--offset and --length take bytes as they are: nothing else can be chosen")
@@ -194,20 +165,6 @@ def command(
     if stats:
         run.report(payload=not list_ and not plan and chosen is not None)
     raise typer.Exit(exits.highest(run.statuses))
-
-
-def _access(access: Access, settings: list[str] | None, max_bytes: str, retries: int, timeout: str) -> Access:
-    pairs = [one.partition("=") for one in settings or []]
-    if wrong := next((name for name, equals, _ in pairs if not equals or not name), None):
-        raise UsageError(f"--storage-option {wrong!r}: expected K=V")
-    seconds = options.duration(timeout)
-    if seconds <= 0:
-        raise UsageError("--timeout must be longer than nothing")
-    return access._replace(
-        options=tuple((name, value) for name, _, value in pairs),
-        max_bytes=options.size(max_bytes),
-        patience=access.patience._replace(stall=seconds, retries=retries),
-    )
 
 
 def _extent(offset: str | None, length: str | None) -> tuple[int, int | None]:

@@ -19,6 +19,7 @@ from ..errors import TgmError
 from ..limits import Limits
 from ..operations.keys import Keys
 from ..operations.select import Condition, where
+from .access import OPTIONS, access_of
 from .console import Console
 from .exits import Carried, UsageError
 from .render import FORMATS
@@ -200,14 +201,21 @@ _LIMIT_HELP = {
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the global options and the limits to a command; hand them to it as `console` and `limits`."""
+    """Add the global options and the limits to a command; hand them to it as `console` and `limits`.
+
+    A command with a parameter `access` gets the options for remote places too, and what they say; one
+    that has an option of the same name keeps its own.
+    """
     hints = get_type_hints(function, include_extras=True)
+    wanted = inspect.signature(function).parameters
     own = [
         parameter.replace(annotation=hints[name])
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name not in {"console", "limits"}
+        for name, parameter in wanted.items()
+        if name not in {"console", "limits", "access"}
     ]
+    reaching = [each for each in OPTIONS if "access" in wanted and each[0] not in wanted]
     shared = [
+        *(_keyword(*each) for each in reaching),
         _keyword("verbose", Verbose, False),
         _keyword("quiet", Quiet, False),
         _keyword("color", Color, "auto"),
@@ -217,6 +225,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     def run(**given: Any) -> None:
         console = console_of(given.pop("verbose"), given.pop("quiet"), given.pop("color"))
         limits = limits_of({name: given.pop(f"max_{name}") for name in Limits._fields})
+        if "access" in wanted:
+            given["access"] = access_of({name: given.pop(name) for name, _, _ in reaching})
         try:
             function(console=console, limits=limits, **given)
         except (TgmError, OSError) as error:

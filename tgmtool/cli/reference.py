@@ -180,9 +180,24 @@ ENVIRONMENT: tuple[tuple[str, str, str | None], ...] = (
         "encode",
     ),
     ("TGMTOOL_MAX_BYTES", "As --max-bytes, where that is not given.", "cat-remote"),
+    (
+        "TGMTOOL_CONCURRENCY, TGMTOOL_RETRIES",
+        "As --concurrency and --retries, where those are not given.",
+        "cat-remote, scan, tail, validate",
+    ),
+    (
+        "TGMTOOL_TIMEOUT",
+        "As --timeout, where that is not given.",
+        "cat-remote, scan, validate",
+    ),
+    (
+        "http_proxy, https_proxy, all_proxy, no_proxy",
+        "The proxy for URLs, an http:// one, and what is reached without it.",
+        "cat-remote, scan, tail, validate",
+    ),
     ("TGMTOOL_DEBUG", "If not empty: an internal error shows its Python traceback.", None),
 )
-"""Variable, what it does, and the only command that reads it (None: all)."""
+"""Variable, what it does, and the only commands that read it (None: all)."""
 
 _COMMON = _GLOBAL_FLAGS | _GLOBAL_VALUES
 _LIMITS = {f"--max-{field.replace('_', '-')}" for field in Limits._fields}
@@ -301,7 +316,9 @@ def _option(command: str, found: Any) -> Option:
 
 def _environment(command: Command) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (name, text) for name, text, only in ENVIRONMENT if only is None or command.name in {"", only}
+        (name, text)
+        for name, text, only in ENVIRONMENT
+        if only is None or command.name in {"", *only.split(", ")}
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..endpoints import open_source
+from ..endpoints.access import Access
 from ..errors import SourceError, TgmError
 from ..limits import Limits
 from ..messages.assembly import Message
@@ -34,6 +35,7 @@ _MATCHES = ("any", "all", "first")
 def command(
     console: Console,
     limits: Limits,
+    access: Access,
     files: Annotated[
         list[str], typer.Argument(metavar="FILE…", help="Files, directories, globs, or - (stdin).")
     ],
@@ -98,7 +100,7 @@ def command(
         default=default,
     )
     view = _view_of(listing, tree, summary, group_by, values, chosen, console)
-    run = _Scan(console, limits, unit, options.condition(where_), match, view, needs_frames=tree)
+    run = _Scan(console, limits, access, unit, options.condition(where_), match, view, needs_frames=tree)
     rows = _sorted(run.rows(files), sort)
     shown = 0
     try:
@@ -147,6 +149,7 @@ class _Scan:
         self,
         console: Console,
         limits: Limits,
+        access: Access,
         unit: str,
         condition: Any,
         match: str,
@@ -157,6 +160,7 @@ class _Scan:
         self.statuses: list[int] = []
         self._console = console
         self._limits = limits
+        self._access = access
         self._unit = "frame" if needs_frames else unit
         self._condition = condition
         self._match = match
@@ -182,7 +186,7 @@ class _Scan:
         self._console.error(exits.text_of(error))
 
     def _file(self, name: str) -> Iterator[Keys]:
-        source = open_source(name)
+        source = open_source(name, access=self._access)
         begin = getattr(self._view, "begin_file", None)
         if begin is not None:
             begin(source.name)

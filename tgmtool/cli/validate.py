@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..endpoints import STDIO
+from ..endpoints.access import Access
 from ..endpoints.local import FileSink
 from ..errors import FormatError, SourceError
 from ..limits import Limits
@@ -40,6 +41,7 @@ _SMALL = 32 << 20  # bytes: smaller files are looked at several at a time
 def command(
     console: Console,
     limits: Limits,
+    access: Access,
     files: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE…]", help="Files, directories, globs, or - (stdin).")
     ] = None,
@@ -166,6 +168,7 @@ def command(
         policy,
         options.count_of(jobs),
         limits,
+        access,
         expect,
         compare,
         progress,
@@ -272,6 +275,7 @@ class _Run:
         policy: Policy,
         jobs: int,
         limits: Limits,
+        access: Access,
         expect: str | None,
         compare: Callable[[str], tuple[Finding, ...]] | None,
         progress: str,
@@ -287,6 +291,7 @@ class _Run:
         self._policy = policy
         self._jobs = jobs
         self._limits = limits
+        self._access = access
         self._expect = expect
         self._compare = compare
         self._progress = "never" if console.quiet else progress
@@ -351,7 +356,13 @@ class _Run:
     def _validated(self, name: str, jobs: int, policy: Policy, show: Callable[[int], None]) -> Report:
         def check() -> Report:
             return validate(
-                name, level=self._level, policy=policy, jobs=jobs, limits=self._limits, progress=show
+                name,
+                level=self._level,
+                policy=policy,
+                jobs=jobs,
+                limits=self._limits,
+                progress=show,
+                access=self._access,
             )
 
         if not self._isolate:

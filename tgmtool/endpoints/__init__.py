@@ -12,7 +12,7 @@ from ..errors import SourceError
 from .base import Sink, Source
 
 if TYPE_CHECKING:
-    from .remote import Access
+    from .access import Access
 
 STDIO = "-"
 

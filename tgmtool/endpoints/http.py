@@ -6,25 +6,23 @@ range and the length of each answer, its ETag, and whether the server heard that
 
 from __future__ import annotations
 
-import base64
 import http.client
 import re
-import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from .. import __version__
 from ..errors import SourceError
-from .base import Bytes
-from .reach import Attempts, Contact, Passing, Patience, Reach
+from .access import Patience
+from .address import Address
+from .connections import Answer, Connections, credentials, text_of
+from .pin import Pin
+from .reach import Attempts, Contact, MissingObject, ObjectChanged, Passing, Reach
 from .redirects import MOST_REDIRECTS, origin_of, redirected
-from .secrets import redact
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _CHUNK = 1 << 20
@@ -34,29 +32,45 @@ _PROGRESS = 1 << 16  # bytes before a drop that make it a new one
 _LEAST = 1024  # bytes in the time of a stall: less is none
 _LATER = {408, 429, 500, 502, 503, 504}
 _REDIRECTS = {301, 302, 303, 307, 308}
-_NO_SUFFIX = {400, 405, 501}  # answers of places that know ranges, but not "the last N bytes"
+_ELSEWHERE = {301, 307, 400}  # what S3 answers for a bucket in another region
+_NO_SUFFIX = {405, 501}  # answers of places that know ranges, but not "the last N bytes"
+_NO_VERSION = {403, 404}  # the version may not be asked for, or is gone; the object may still be there
+_REASON = re.compile(rb"<Code>([A-Za-z0-9]{1,40})</Code>")
 _FORBIDDEN = (
-    "403 forbidden: these credentials (or none) may not read it, or they are wrong or expired, "
+    "these credentials (or none) may not read it, or they are wrong or expired, "
     "or it does not exist and listing is not allowed either"
 )
 
-Connection = http.client.HTTPConnection
 
+class _Wanted(NamedTuple):
+    """What is asked for.
 
-class Pin(NamedTuple):
-    """The version of the object that was met first."""
+    Attributes:
+        first: First byte; None for the last `size` bytes.
+        size: How many.
+        pin: The version that it must be; None for whatever is there.
+        known: The version that need not be sent again.
+    """
 
+    first: int | None
     size: int
-    etag: str | None
-    modified: str | None
+    pin: Pin | None = None
+    known: Pin | None = None
+
+    @property
+    def range(self) -> str:
+        return (
+            f"bytes=-{self.size}"
+            if self.first is None
+            else f"bytes={self.first}-{self.first + self.size - 1}"
+        )
 
 
 class HttpReach(Reach):
     """An object behind a URL.
 
     Args:
-        url: Returns the URL to ask: signed ones change.
-        name: For messages; the URL without secrets if not given.
+        address: What to ask for.
         patience: How long to wait, how often to try.
         cross_origin: Follow redirects to other servers, as far as `redirects` allows.
         whole: Largest object that is taken whole from a server that knows no ranges, in bytes.
@@ -64,160 +78,214 @@ class HttpReach(Reach):
 
     def __init__(
         self,
-        url: Callable[[], str],
+        address: Address,
         *,
-        name: str | None = None,
         patience: Patience = Patience(),  # noqa: B008  # a frozen value
         cross_origin: bool = False,
         whole: int = 0,
     ) -> None:
-        self._url = url
-        self.name = name or redact(url())
+        self.name = address.name
+        self._address = address
         self._patience = patience
         self._cross_origin = cross_origin
         self._whole = max(whole, _WHOLE)
         self._pin: Pin | None = None
-        self._everything: bytes | None = None
         self._lock = threading.Lock()
-        self._idle: dict[tuple[str, str, int], list[Connection]] = {}
-        self._open: set[Connection] = set()
-        self._closed = threading.Event()
+        self._connections = Connections(self.name, patience, self._count)
 
     def contact(self, size: int) -> Contact:
         """Return size and last bytes of the object, and pin its version."""
-        attempts = Attempts(self.name, self._patience, self._closed)
+        found = self._meet(_Wanted(None, size))
+        assert found is not None
+        return found
+
+    def contact_again(self, size: int) -> Contact | None:
+        """As `contact`; the server need not send again what we know."""
+        return self._meet(_Wanted(None, size, known=self._pin))
+
+    def _meet(self, wanted: _Wanted) -> Contact | None:
+        attempts = self._attempts()
         while True:
-            got = _Filling(max(size, _FIRST))
+            got = _Filling(memoryview(bytearray(max(wanted.size, _FIRST))))
             try:
-                offset = self._receive(f"bytes=-{size}", None, None, got)
+                self._pin, offset = self._receive(wanted, got)
                 break
+            except _Unchanged:
+                return None
+            except _NoSuffix:
+                wanted = wanted._replace(first=0, size=_FIRST)
             except Passing as failure:
                 attempts.wait_for_next(failure)
-        assert self._pin is not None
-        return Contact(self._pin.size, offset, bytes(got.view[: got.size]))
+        pin = self._pin
+        if pin.whole is not None:
+            return Contact(pin.size, 0, pin.whole[:_FIRST], pin.text)
+        return Contact(pin.size, offset, got.view[: got.size], pin.text)
 
-    def fetch(self, offset: int, size: int) -> Bytes:
-        """Return exactly these bytes; after a drop, only what is missing is asked for again."""
-        got = _Filling(size)
-        attempts = Attempts(self.name, self._patience, self._closed)
-        while got.size < size and self._everything is None:
+    def fill(self, offset: int, room: memoryview) -> None:
+        """Read exactly these bytes; after a drop, only what is missing is asked for again."""
+        pin = self._pin
+        assert pin is not None
+        got = _Filling(room)
+        attempts = self._attempts()
+        while got.size < len(room) and pin.whole is None:
             before = got.size
-            first, last = offset + before, offset + size - 1
             try:
-                self._receive(f"bytes={first}-{last}", first, last, got)
+                self._receive(_Wanted(offset + before, len(room) - before, pin), got)
             except Passing as failure:
                 if got.size - before >= _PROGRESS:
                     attempts.progress()
                 attempts.wait_for_next(failure)
-        return got.view if self._everything is None else self._everything[offset : offset + size]
+        if pin.whole is not None:
+            room[:] = pin.whole[offset : offset + len(room)]
 
     def close(self) -> None:
         """Close all connections."""
-        self._closed.set()
+        self._connections.close()
+
+    def _attempts(self) -> Attempts:
+        return Attempts(self.name, self._patience, self._connections.closed)
+
+    def _count(self) -> None:
         with self._lock:
-            for connection in self._open:
-                # Not `close`: that would wait for a reader in another thread.
-                with suppress(OSError, AttributeError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
-            for idle in self._idle.values():
-                for connection in idle:
-                    connection.close()
-            self._idle.clear()
+            self.requests += 1
 
     # ---- one request
 
-    def _receive(self, wanted: str, first: int | None, last: int | None, got: _Filling) -> int:
-        """Ask for a range and append it to `got`; return where it stands."""
-        url, allowed = self._url(), MOST_REDIRECTS
+    def _receive(self, wanted: _Wanted, got: _Filling) -> tuple[Pin, int]:
+        """Ask for a range and append it to `got`; return of which version it is, and where it stands."""
+        version = wanted.pin.version if wanted.pin else None
+        url, allowed = self._address.url(version), MOST_REDIRECTS
         while True:
-            connection, answer = self._ask(url, wanted)
+            headers = self._headers(url, wanted)
+            connection, answer = self._connections.ask(url, headers, first=wanted.pin is None)
             done = False
+            asked = url
             try:
+                if version is not None and answer.status in _NO_VERSION:
+                    assert wanted.pin is not None
+                    version = wanted.pin.version = None
+                    url = self._address.url()
+                    continue
+                if answer.status in _ELSEWHERE and self._address.moved(
+                    answer.headers.get("x-amz-bucket-region", "")
+                ):
+                    url = self._address.url(version)
+                    continue
                 if answer.status in _REDIRECTS and answer.headers.get("Location"):
                     url = self._redirected(url, answer.headers["Location"], allowed)
                     allowed -= 1
                     continue
-                offset = self._begin(answer, first, last)
-                if answer.status == 206 or self._everything is None:
-                    length = self._length(answer, offset, last)
-                    self._read(answer, length, got)
+                pin, offset = self._begin(answer, wanted)
+                if answer.status == 206:
+                    self._read(answer, self._length(answer, offset, wanted), got)
                     done = not answer.chunked
                     answer.close()
-            except _Suffix:
-                wanted, first, last = f"bytes=0-{_FIRST - 1}", 0, _FIRST - 1
-            else:
-                return offset
+                return pin, offset
             finally:
-                self._give_back(url, connection, done=done and not answer.will_close)
+                self._connections.give_back(asked, connection, done=done and not answer.will_close)
 
     def _redirected(self, url: str, location: str, allowed: int) -> str:
         if not allowed:
             raise SourceError(f"more than {MOST_REDIRECTS} redirects", uri=self.name)
         return redirected(url, location, cross_origin=self._cross_origin, name=self.name)
 
-    def _begin(self, answer: http.client.HTTPResponse, first: int | None, last: int | None) -> int:
-        """Check the head of an answer; return where its body stands in the object."""
-        status, pin = answer.status, self._pin
+    def _headers(self, url: str, wanted: _Wanted) -> dict[str, str]:
+        found = {
+            "Range": wanted.range,
+            "Accept-Encoding": "identity",
+            "User-Agent": f"tgmtool/{__version__}",
+        }
+        if wanted.pin is not None and wanted.pin.etag and not wanted.pin.etag.startswith("W/"):
+            found["If-Match"] = wanted.pin.etag
+        if wanted.known is not None:
+            found["Cache-Control"] = "no-cache"
+            if wanted.known.etag:
+                found["If-None-Match"] = wanted.known.etag
+        first = urlsplit(self._address.url())
+        # Whoever is redirected to gets no password that was meant for another.
+        if origin_of(first) == origin_of(urlsplit(url)) and (known := credentials(first)):
+            found["Authorization"] = known
+        return found
+
+    def _begin(self, answer: Answer, wanted: _Wanted) -> tuple[Pin, int]:
+        """Check the head of an answer; return the version, and where its body stands in the object."""
+        status, pin, first = answer.status, wanted.pin, wanted.first
+        if status == 304 and wanted.known is not None:
+            raise _Unchanged
         if status == 412:
             raise self._changed("the server has another version now")
         if status in _LATER:
             raise Passing(f"the server answers {status} {answer.reason}", after=_retry_after(answer))
         found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        total = int(found[3]) if found and found[3] != "*" else None
         if status == 416:
-            if found and found[3] != "*" and pin is None:
-                self._pin = Pin(int(found[3]), _etag(answer), answer.headers.get("Last-Modified"))
-                if self._pin.size:
-                    self._pin = None
-                    raise _Suffix
-                return 0
-            raise (
-                self._changed("it became shorter")
-                if pin
-                else SourceError("416: the server refuses the range", uri=self.name)
-            )
-        if status in _NO_SUFFIX and first is None and pin is None and status != 400:
-            raise _Suffix
+            return self._nothing_there(answer, wanted, total)
+        if status in _NO_SUFFIX and first is None:
+            raise _NoSuffix
         if status == 200:
-            return self._whole_body(answer)
+            return self._whole_body(answer, wanted), 0
         if status != 206:
-            raise SourceError(_meaning(status, answer), uri=self.name)
+            raise self._refused(answer)
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise SourceError("the server compresses a range, and it cannot be told of what", uri=self.name)
         if found is None or found[1] is None:
             raise SourceError("206 without a Content-Range: what it sends cannot be placed", uri=self.name)
         start, stop = int(found[1]), int(found[2]) + 1
-        total = int(found[3]) if found[3] != "*" else None
-        if first is not None and (start != first or (last is not None and stop > last + 1)):
+        if first is not None and (start != first or stop > first + wanted.size):
+            asked = f"{first}-{first + wanted.size - 1}"
             raise SourceError(
-                f"the server sends bytes {start}-{stop - 1} where {first}-{last} were asked for",
-                uri=self.name,
+                f"the server sends bytes {start}-{stop - 1} where {asked} were asked for", uri=self.name
             )
         if total is None and pin is None:
             raise SourceError("the server does not say how long the object is", uri=self.name)
-        if total is not None and not start < stop <= total:
-            raise SourceError(f"the server sends bytes {start}-{stop - 1} of {total}", uri=self.name)
-        self._check_version(answer, total)
-        return start
+        if not start < stop <= (stop if total is None else total):
+            raise SourceError(f"the server sends bytes {start}-{stop - 1} of {found[3]}", uri=self.name)
+        return self._version(answer, wanted, total), start
 
-    def _check_version(self, answer: http.client.HTTPResponse, total: int | None) -> None:
-        etag, modified = _etag(answer), answer.headers.get("Last-Modified")
-        with self._lock:
-            if self._pin is None:
-                assert total is not None
-                self._pin = Pin(total, etag, modified)
-                return
-            pin = self._pin
-        if total is not None and total != pin.size:
-            raise self._changed(f"it has {total} bytes now instead of {pin.size}")
-        if etag != pin.etag:
-            raise self._changed("its ETag differs")
-        if pin.etag is None and modified != pin.modified:
-            raise self._changed("its time of modification differs")
+    def _nothing_there(self, answer: Answer, wanted: _Wanted, total: int | None) -> tuple[Pin, int]:
+        """Take a 416: an empty object, one that became shorter, or a server that knows no suffixes."""
+        if wanted.pin is not None:
+            raise self._changed("it became shorter")
+        if total == 0:
+            return self._version(answer, wanted, 0), 0
+        if wanted.first is None:
+            raise _NoSuffix
+        raise SourceError("416: the server refuses the range", uri=self.name)
 
-    def _changed(self, how: str) -> SourceError:
-        return SourceError(f"the object changed while it was read: {how}", uri=self.name)
+    def _version(self, answer: Answer, wanted: _Wanted, total: int | None) -> Pin:
+        """Return the version that an answer is of, if it is the one that is wanted."""
+        if wanted.known is not None and wanted.known.differs(total, answer) is None:
+            raise _Unchanged
+        if wanted.pin is None:
+            assert total is not None
+            return Pin(total, answer)
+        if how := wanted.pin.differs(total, answer):
+            raise self._changed(how)
+        return wanted.pin
 
-    def _whole_body(self, answer: http.client.HTTPResponse) -> int:
+    def _changed(self, how: str) -> ObjectChanged:
+        return ObjectChanged(f"the object changed while it was read: {how}", uri=self.name)
+
+    def _refused(self, answer: Answer) -> SourceError:
+        """Return what an answer means that is none to our question."""
+        status = answer.status
+        region = answer.headers.get("x-amz-bucket-region", "")
+        if status in {301, 400} and region.replace("-", "").isalnum():
+            return SourceError(f"the bucket is in another region: --region {region}", uri=self.name)
+        if status == 401:
+            return SourceError("401: it wants credentials", uri=self.name)
+        if status in {404, 410}:
+            return MissingObject(f"{status}: there is no such object", uri=self.name)
+        code = b""
+        with suppress(OSError, http.client.HTTPException):
+            named = _REASON.search(answer.read(_LEAST))
+            code = named[1] if named else b""
+        reason = f" ({code.decode()})" if code else ""
+        if status == 403:
+            return SourceError(f"403 forbidden{reason}: {_FORBIDDEN}", uri=self.name)
+        return SourceError(f"the server answers {status} {answer.reason}{reason}", uri=self.name)
+
+    def _whole_body(self, answer: Answer, wanted: _Wanted) -> Pin:
         """Take a 200 for what it is: the server did not hear that a range was wanted."""
         length = answer.headers.get("Content-Length")
         size = int(length) if length and length.isdecimal() else None
@@ -226,31 +294,34 @@ class HttpReach(Reach):
             raise SourceError(
                 f"the server ignores Range and sends {said}; --allow-full-read takes that", uri=self.name
             )
-        self._check_version(answer, size)
-        everything = _Filling(size)
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise SourceError("the server compresses the object although it must not", uri=self.name)
+        pin = self._version(answer, wanted, size)
+        everything = _Filling(memoryview(bytearray(size)))
         self._read(answer, size, everything)
-        self._everything = bytes(everything.view)
-        return 0
+        pin.whole = bytes(everything.view)
+        return pin
 
-    def _length(self, answer: http.client.HTTPResponse, offset: int, last: int | None) -> int:
-        if answer.status == 416:
-            return 0
+    def _length(self, answer: Answer, offset: int, wanted: _Wanted) -> int:
+        """Return how many bytes come; what the range and the body say must agree."""
         found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         assert found is not None
         length = int(found[2]) + 1 - offset
-        if last is None and length > _FIRST:
+        if length > max(wanted.size, _FIRST):
             raise SourceError(f"the server sends {length} bytes where fewer were asked for", uri=self.name)
         said = answer.headers.get("Content-Length")
         if said is not None and said.strip() != str(length):
             raise SourceError(f"the server sends {said} bytes for a range of {length}", uri=self.name)
         return length
 
-    def _read(self, answer: http.client.HTTPResponse, length: int, got: _Filling) -> None:
+    def _read(self, answer: Answer, length: int, got: _Filling) -> None:
         """Append `length` bytes of the body to `got`; what came before a failure is kept."""
+        stall = self._patience.stall
         left = length
         mark, since = time.monotonic(), 0
         try:
             while left:
+                answer.allow(stall)
                 arrived = got.receive(answer, min(_CHUNK, left))
                 if not arrived:
                     raise Passing(f"the connection closed {left} bytes before the end of the range")
@@ -258,99 +329,28 @@ class HttpReach(Reach):
                 since += arrived
                 with self._lock:
                     self.received += arrived
-                if (now := time.monotonic()) - mark > self._patience.stall:
+                if (now := time.monotonic()) - mark > stall:
                     if since < _LEAST:
                         raise Passing(f"reading: only {since} bytes in {now - mark:.0f} s")
                     mark, since = now, 0
         except TimeoutError:
-            raise Passing(f"reading: no data for {self._patience.stall:g} s") from None
+            raise Passing(f"reading: no data for {stall:g} s") from None
         except (OSError, http.client.HTTPException) as error:
-            raise Passing(f"reading: {redact(_text(error))}") from None
-
-    # ---- connections
-
-    def _ask(self, url: str, wanted: str) -> tuple[Connection, http.client.HTTPResponse]:
-        """Send a request; return the connection and the head of the answer."""
-        if self._closed.is_set():
-            raise SourceError("closed while it was read", uri=self.name)
-        parts = urlsplit(url)
-        while True:
-            connection, reused = self._connection(parts)
-            with self._lock:
-                self.requests += 1
-            try:
-                connection.request("GET", _target(parts), headers=self._headers(url, parts, wanted))
-                return connection, connection.getresponse()
-            except TimeoutError:
-                self._give_back(url, connection, done=False)
-                raise Passing(f"waiting for an answer: none in {self._patience.stall:g} s") from None
-            except (OSError, http.client.HTTPException) as error:
-                self._give_back(url, connection, done=False)
-                if reused and isinstance(error, ConnectionError):
-                    continue  # an idle connection that the server had closed
-                raise Passing(f"waiting for an answer: {redact(_text(error))}") from None
-
-    def _headers(self, url: str, parts: SplitResult, wanted: str) -> dict[str, str]:
-        found = {"Range": wanted, "Accept-Encoding": "identity", "User-Agent": f"tgmtool/{__version__}"}
-        if self._pin is not None and self._pin.etag and not self._pin.etag.startswith("W/"):
-            found["If-Match"] = self._pin.etag
-        first = urlsplit(self._url())
-        # Whoever is redirected to gets no password that was meant for another.
-        if first.username and origin_of(first) == origin_of(parts):
-            user = f"{unquote(first.username)}:{unquote(first.password or '')}"
-            found["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
-        return found
-
-    def _connection(self, parts: SplitResult) -> tuple[Connection, bool]:
-        place = origin_of(parts)
-        with self._lock:
-            if idle := self._idle.get(place):
-                connection = idle.pop()
-                self._open.add(connection)
-                return connection, True
-        scheme, host, port = place
-        if scheme == "https":
-            connection = http.client.HTTPSConnection(
-                host, port, timeout=self._patience.connect, context=ssl.create_default_context()
-            )
-        else:
-            connection = Connection(host, port, timeout=self._patience.connect)
-        try:
-            connection.connect()
-        except TimeoutError:
-            raise Passing(f"connecting: no answer in {self._patience.connect:g} s") from None
-        except ssl.SSLCertVerificationError as error:
-            raise SourceError(f"connecting: {error.verify_message}", uri=self.name) from error
-        except OSError as error:
-            if self._pin is None and isinstance(error, ConnectionRefusedError | socket.gaierror):
-                raise SourceError(f"connecting: {_text(error)}", uri=self.name) from error
-            raise Passing(f"connecting: {redact(_text(error))}") from None
-        connection.sock.settimeout(self._patience.stall)
-        with self._lock:
-            self._open.add(connection)
-        return connection, False
-
-    def _give_back(self, url: str, connection: Connection, *, done: bool) -> None:
-        with self._lock:
-            self._open.discard(connection)
-            if done and not self._closed.is_set():
-                self._idle.setdefault(origin_of(urlsplit(url)), []).append(connection)
-                return
-        connection.close()
+            raise Passing(f"reading: {text_of(error)}") from None
 
 
 class _Filling:
     """Room for a range that arrives in pieces: read into it, never joined.
 
     Args:
-        size: Of the range; at most a piece of what we asked for, or of what is allowed.
+        view: As large as the range; at most a piece of what we asked for, or of what is allowed.
     """
 
-    def __init__(self, size: int) -> None:
-        self.view = memoryview(bytearray(size))
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
         self.size = 0
 
-    def receive(self, answer: http.client.HTTPResponse, most: int) -> int:
+    def receive(self, answer: Answer, most: int) -> int:
         """Take what has arrived of the body, up to `most` bytes; return how many."""
         room = self.view[self.size : self.size + most]
         if answer.chunked:
@@ -364,35 +364,15 @@ class _Filling:
         return arrived
 
 
-class _Suffix(Exception):
+class _NoSuffix(Exception):
     """The server does not know what the last bytes of an object are."""
 
 
-_PLAIN = "/%:@!$&'()*+,;=~"
+class _Unchanged(Exception):
+    """The version that we know is still the one that is there."""
 
 
-def _target(parts: SplitResult) -> str:
-    return quote(parts.path or "/", safe=_PLAIN) + (f"?{parts.query}" if parts.query else "")
-
-
-def _etag(answer: http.client.HTTPResponse) -> str | None:
-    return answer.headers.get("ETag")
-
-
-def _text(error: BaseException) -> str:
-    known = getattr(error, "strerror", None) or str(error)
-    return known[:1].lower() + known[1:] if known else type(error).__name__
-
-
-def _meaning(status: int, answer: http.client.HTTPResponse) -> str:
-    region = answer.headers.get("x-amz-bucket-region")
-    if status in {301, 400} and region:
-        return f"the bucket is in another region: --region {region}"
-    known = {401: "401: it wants credentials", 403: _FORBIDDEN, 404: "404: there is no such object"}
-    return known.get(status, f"the server answers {status} {answer.reason}")
-
-
-def _retry_after(answer: http.client.HTTPResponse) -> float | None:
+def _retry_after(answer: Answer) -> float | None:
     text = answer.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)

@@ -13,27 +13,8 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from ..errors import SourceError
+from .access import Patience
 from .base import Bytes
-
-
-class Patience(NamedTuple):
-    """How long to wait, and how often to try.
-
-    Attributes:
-        connect: Seconds for a connection.
-        stall: Seconds without data.
-        retries: Further attempts without any progress.
-        first_delay: Seconds before the second attempt, at most (jittered); twice as long each time.
-        longest_delay: Seconds between two attempts, at most. A server that asks for more gets it.
-        total: Seconds for all attempts of a range without any progress.
-    """
-
-    connect: float = 10.0
-    stall: float = 30.0
-    retries: int = 5
-    first_delay: float = 0.4
-    longest_delay: float = 10.0
-    total: float = 120.0
 
 
 class Contact(NamedTuple):
@@ -43,11 +24,22 @@ class Contact(NamedTuple):
         size: Of the object, in bytes.
         offset: Where `data` stands.
         data: Its last bytes, or its first ones, or nothing.
+        version: What tells this version of the object from others, as far as its place says; an ETag or
+            a time.
     """
 
     size: int
     offset: int
-    data: bytes
+    data: Bytes
+    version: str = ""
+
+
+class MissingObject(SourceError):
+    """There is no such object, or none any more."""
+
+
+class ObjectChanged(SourceError):
+    """What is there now is another version of the object than the one that was met first."""
 
 
 class Passing(Exception):
@@ -82,16 +74,34 @@ class Reach(ABC):
         What is read from now on is of the same version of the object, or an error.
 
         Raises:
-            SourceError: It is not there, or cannot be read in ranges.
+            MissingObject: It is not there.
+            SourceError: It cannot be reached, or not be read in ranges.
         """
 
     @abstractmethod
-    def fetch(self, offset: int, size: int) -> Bytes:
-        """Return exactly `size` bytes that stand at `offset`.
+    def contact_again(self, size: int) -> Contact | None:
+        """As `contact`, for the version that is there now; None if that is the one we know.
+
+        Nothing else may be read meanwhile.
 
         Raises:
-            SourceError: The place failed, or the object changed.
+            MissingObject, SourceError: As `contact`.
         """
+
+    @abstractmethod
+    def fill(self, offset: int, room: memoryview) -> None:
+        """Read exactly the bytes that stand at `offset` into `room`, all of it.
+
+        Raises:
+            ObjectChanged: Another version is there now.
+            SourceError: The place failed.
+        """
+
+    def fetch(self, offset: int, size: int) -> Bytes:
+        """Return exactly `size` bytes that stand at `offset`; raises as `fill`."""
+        room = memoryview(bytearray(size))
+        self.fill(offset, room)
+        return room
 
     @abstractmethod
     def close(self) -> None:

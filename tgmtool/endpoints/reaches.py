@@ -6,21 +6,20 @@ It is separate because fsspec and its kin are loaded here, and only for who need
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..errors import SourceError
+from .address import Address, SignedAddress
 from .http import HttpReach
-from .reach import Attempts, Contact, Passing, Reach
+from .reach import Attempts, Contact, MissingObject, ObjectChanged, Passing, Reach
 from .secrets import redact
 
 if TYPE_CHECKING:
-    from .remote import Access
+    from .access import Access
 
-_SIGNED_FOR = 3600  # seconds
-_SIGNED_ANEW = 900
+_SIGNED_FOR = 3600  # seconds; `SignedAddress` makes a new one long before
 
 
 def reach_of(url: str, access: Access) -> Reach:
@@ -42,7 +41,7 @@ def _http(url: str, access: Access) -> Reach:
         usable = False
     if not usable:
         raise SourceError("this is no URL of an object", uri=redact(url))
-    return HttpReach(lambda: plain, **_common(access))
+    return HttpReach(Address(plain, redact(plain)), **_common(access))
 
 
 def _s3(url: str, access: Access) -> Reach:
@@ -52,40 +51,40 @@ def _s3(url: str, access: Access) -> Reach:
         import s3fs
     except ImportError as error:
         raise SourceError("s3:// needs the package s3fs", uri=name) from error
+    plain = url.partition("#")[0]
     options = _options(access)
     client = dict(options.pop("client_kwargs", {}))
-    if access.region:
-        client["region_name"] = access.region
     if access.endpoint_url:
         options["endpoint_url"] = access.endpoint_url
     if access.profile:
         options["profile"] = access.profile
     anon = access.anon or options.pop("anon", "") in {"true", "1", "yes"}
     config = {} if anon else {"signature_version": "s3v4"}
-    try:
+
+    def signer(region: str | None) -> Callable[[str | None], str]:
+        named = region or access.region
+        kwargs = {**client, "region_name": named} if named else client
         system = s3fs.S3FileSystem(
-            anon=anon, client_kwargs=client, config_kwargs=config, skip_instance_cache=True, **options
+            anon=anon,
+            client_kwargs=kwargs,
+            config_kwargs=config,
+            skip_instance_cache=True,
+            version_aware="?versionId=" in plain,
+            **options,
         )
-        sign = _signing(system, url.partition("#")[0])
-        sign()
+
+        def sign(version: str | None) -> str:
+            chosen = {"VersionId": version} if version else {}
+            return str(system.sign(plain, expiration=_SIGNED_FOR, **chosen))
+
+        return sign
+
+    try:
+        address = SignedAddress(name, signer)
+        address.url()
     except Exception as error:
         raise SourceError(f"no request can be signed: {_plain(error)}", uri=name) from error
-    return HttpReach(sign, name=name, **_common(access))
-
-
-def _signing(system: Any, url: str) -> Callable[[], str]:
-    """Return what returns the URL, signed anew from time to time."""
-    lock = threading.Lock()
-    held, until = "", 0.0
-
-    def signed() -> str:
-        nonlocal held, until
-        with lock:
-            if time.monotonic() >= until:
-                held, until = system.sign(url, expiration=_SIGNED_FOR), time.monotonic() + _SIGNED_ANEW
-            return held
-
-    return signed
+    return HttpReach(address, **_common(access))
 
 
 def _common(access: Access) -> dict[str, Any]:
@@ -115,6 +114,7 @@ class FsspecReach(Reach):
         self.name = redact(url)
         self._patience = access.patience
         self._closed = threading.Event()
+        self._lock = threading.Lock()
         try:
             import fsspec
 
@@ -129,30 +129,43 @@ class FsspecReach(Reach):
         found = self._known[0]
         if not isinstance(found, int):
             raise SourceError("this place does not say how long the object is", uri=self.name)
-        return Contact(found, found, b"")
+        return Contact(found, found, b"", " ".join(str(one) for one in self._known[1:] if one is not None))
 
-    def fetch(self, offset: int, size: int) -> bytes:
-        """Return exactly these bytes."""
+    def contact_again(self, size: int) -> Contact | None:
+        """Return what the file system says now, if it says anything new."""
+        return None if self._tried(self._status) == self._known else self.contact(size)
+
+    def fill(self, offset: int, room: memoryview) -> None:
+        """Read exactly these bytes."""
+        size = len(room)
 
         def attempt() -> bytes:
-            self.requests += 1
+            with self._lock:
+                self.requests += 1
             data: bytes = bytes(self._system.cat_file(self._path, start=offset, end=offset + size))
             if len(data) != size:
+                if self._status() != self._known:
+                    raise self._changed()
                 raise Passing(f"{len(data)} bytes came where {size} were asked for")
-            self.received += size
+            with self._lock:
+                self.received += size
             return data
 
         data: bytes = self._tried(attempt)
         if self._tried(self._status) != self._known:
-            raise SourceError("the object changed while it was read", uri=self.name)
-        return data
+            raise self._changed()
+        room[:] = data
+
+    def _changed(self) -> ObjectChanged:
+        return ObjectChanged("the object changed while it was read", uri=self.name)
 
     def close(self) -> None:
         """Let go of it."""
         self._closed.set()
 
     def _status(self) -> tuple[Any, ...]:
-        self.requests += 1
+        with self._lock:
+            self.requests += 1
         self._system.invalidate_cache()
         found = self._system.info(self._path)
         return tuple(found.get(key) for key in ("size", "ETag", "etag", "mtime", "LastModified", "updated"))
@@ -162,7 +175,11 @@ class FsspecReach(Reach):
         while True:
             try:
                 return attempt()
-            except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+            except SourceError:
+                raise
+            except FileNotFoundError as error:
+                raise MissingObject("there is no such object", uri=self.name) from error
+            except (PermissionError, IsADirectoryError) as error:
                 raise SourceError(_plain(error) if str(error) else "cannot be read", uri=self.name) from error
             except Passing as failure:
                 attempts.wait_for_next(failure)

@@ -10,13 +10,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
-from ..errors import LimitExceeded, SourceError
+from ..errors import LimitExceeded
+from .access import Access
 from .base import Bytes
 from .ranges import Range, RangeSource, Store, cut, joined
-from .reach import Patience, Reach
+from .reach import Reach
 
 SUFFIX = 64 << 10  # one read tells the size and shows the last messages
 _HEAD = 64 << 10
@@ -26,32 +27,6 @@ _LEAST_PIECE = 1 << 20
 _LARGE = 256 << 10  # what is read at once from here on is not remembered
 _HELD = 64 << 20
 _MOST_AHEAD = 64
-
-
-class Access(NamedTuple):
-    """How remote places are reached.
-
-    Attributes:
-        profile: Of the AWS configuration.
-        region: Of the bucket.
-        endpoint_url: Of a service that speaks S3.
-        anon: Without credentials.
-        options: Of fsspec's file system for the scheme; `cross_origin` is ours.
-        concurrency: Ranges that are on their way at once.
-        max_bytes: Bytes that may be read of one place; None for any number.
-        allow_full_read: Take all of it from a server that knows no ranges.
-        patience: How long to wait, how often to try.
-    """
-
-    profile: str | None = None
-    region: str | None = None
-    endpoint_url: str | None = None
-    anon: bool = False
-    options: tuple[tuple[str, str], ...] = ()
-    concurrency: int = 8
-    max_bytes: int | None = None
-    allow_full_read: bool = False
-    patience: Patience = Patience()
 
 
 class Spent(NamedTuple):
@@ -201,35 +176,45 @@ class RemoteSource(RangeSource):
         yield from self._store.missing(Range(max(wanted.start, at + len(data)), wanted.stop))
 
     def _read_large(self, offset: int, size: int) -> Bytes:
-        """Return `size` bytes; what is here of them is not asked for."""
+        """Return `size` bytes; what is here of them is not asked for, the rest is read into its place."""
         each = max(_LEAST_PIECE, min(PIECE, -(-size // self._concurrency)))
         missing = [part for part in self._missing(Range(offset, offset + size)) if part.size > 0]
-        pieces = list(cut(missing, size=each))
-        found = dict(zip((piece.start for piece in pieces), self._fetch(pieces), strict=True))
-        if len(found) == 1 and offset in found and len(found[offset]) == size:
-            return found[offset]
-        whole = bytearray()
-        while len(whole) < size:
-            at = offset + len(whole)
-            whole += found[at] if at in found else self._here(at, offset + size, missing)
+        self._allow(sum(part.size for part in missing))
+        whole = memoryview(bytearray(size))
+        at = offset
+        for part in [*missing, Range(offset + size, offset + size)]:
+            while at < part.start:
+                held = self._held(at, part.start - at)
+                whole[at - offset :][: len(held)] = held
+                at += len(held)
+            at = part.stop
+        self._fill(
+            [(piece.start, whole[piece.start - offset :][: piece.size]) for piece in cut(missing, size=each)]
+        )
         return whole
-
-    def _here(self, offset: int, stop: int, missing: Sequence[Range]) -> Bytes:
-        following = min((part.start for part in missing if part.start > offset), default=stop)
-        return self._held(offset, following - offset)
 
     def _fetch(self, pieces: Sequence[Range]) -> list[Bytes]:
         """Return the bytes of each piece."""
         self._allow(sum(piece.size for piece in pieces))
-        if len(pieces) < 2 or self._concurrency < 2:
-            return [self._reach.fetch(piece.start, piece.size) for piece in pieces]
-        fetch = self._reach.fetch
-        waiting = [self._threads().submit(fetch, piece.start, piece.size) for piece in pieces]
+        rooms = [memoryview(bytearray(piece.size)) for piece in pieces]
+        self._fill([(piece.start, room) for piece, room in zip(pieces, rooms, strict=True)])
+        return list(rooms)
+
+    def _fill(self, wanted: Sequence[tuple[int, memoryview]]) -> None:
+        """Read into each room what stands at its offset, several at once."""
+        fill = self._reach.fill
+        if len(wanted) < 2 or self._concurrency < 2:
+            for offset, room in wanted:
+                fill(offset, room)
+            return
+        waiting = [self._threads().submit(fill, offset, room) for offset, room in wanted]
         try:
-            return [one.result() for one in waiting]
+            for one in waiting:
+                one.result()
         finally:
             for one in waiting:
                 one.cancel()
+            wait(waiting)  # nobody writes into a room, or counts a request, after this
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:
@@ -283,6 +268,3 @@ def open_remote(url: str, access: Access | None = None) -> RemoteSource:
     except BaseException:
         reach.close()
         raise
-
-
-__all__ = ["Access", "RemoteSource", "SourceError", "Spent", "open_remote"]

@@ -14,6 +14,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from ..endpoints import open_source, shown
+from ..endpoints.access import Access
 from ..endpoints.base import Source
 from ..endpoints.local import MappedSource
 from ..endpoints.memory import MemorySource
@@ -87,6 +88,7 @@ def validate(
     executor: Executor | None = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[int], None] = lambda _offset: None,
+    access: Access | None = None,
 ) -> Report:
     """Look at everything in `source` and report what is wrong.
 
@@ -100,6 +102,7 @@ def validate(
         executor: Where to do that, instead of `jobs` threads of its own.
         limits: What the input may cost.
         progress: Is told how many bytes were looked at.
+        access: How a URL is reached.
 
     Returns:
         A Report; also for a source that cannot be read, which it says in `unreadable`.
@@ -112,7 +115,7 @@ def validate(
     depth = DEPTHS[level]._replace(limits=limits)
     name = shown(source) if isinstance(source, str) else getattr(source, "name", "<memory>")
     try:
-        opened = _seekable(open_source(source, mapped=True))
+        opened = _seekable(open_source(source, mapped=True, access=access))
     except (TgmError, OSError) as error:
         return Report(name, "unchecked", unreadable=_said(error, name))
     run = _Run(opened, depth, policy, progress)
