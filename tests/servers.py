@@ -378,7 +378,9 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _fill(endpoint: str, objects: Mapping[str, bytes]) -> None:
+@contextmanager
+def s3_client(endpoint: str) -> Iterator[Any]:
+    """Yield a client that may do everything."""
     import botocore.session  # the packages that s3fs brings
 
     session = botocore.session.get_session()
@@ -389,10 +391,17 @@ def _fill(endpoint: str, objects: Mapping[str, bytes]) -> None:
         aws_access_key_id=S3_ENVIRONMENT["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
     )
-    client.create_bucket(Bucket="bucket")
-    for name, data in objects.items():
-        client.put_object(Bucket="bucket", Key=name, Body=data)
-    client.close()
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _fill(endpoint: str, objects: Mapping[str, bytes]) -> None:
+    with s3_client(endpoint) as client:
+        client.create_bucket(Bucket="bucket")
+        for name, data in objects.items():
+            client.put_object(Bucket="bucket", Key=name, Body=data)
 
 
 def written(folder: Path, name: str, data: bytes) -> str:

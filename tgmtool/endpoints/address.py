@@ -14,6 +14,11 @@ _SIGNED_ANEW = 900  # seconds; signatures hold longer
 _REGION = re.compile(r"[a-z]{2,8}(?:-[a-z0-9]{1,16}){1,4}")
 
 
+def is_region(text: str) -> bool:
+    """Return whether a server's word for a region can be one: it becomes a part of a host's name."""
+    return _REGION.fullmatch(text) is not None
+
+
 class Address:
     """A URL that stays as it is.
 
@@ -62,8 +67,8 @@ class SignedAddress(Address):
 
     def moved(self, region: str) -> bool:
         """Sign for this region from now on; once."""
-        if not _REGION.fullmatch(region):
-            return False  # it becomes a part of a host's name
+        if not is_region(region):
+            return False
         with self._lock:
             if self._region is None:
                 self._region = region

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from .. import __version__
 from ..errors import SourceError
 from .access import Patience
-from .address import Address
+from .address import Address, is_region
 from .connections import Answer, Connections, credentials, text_of
 from .pin import Pin
 from .reach import Attempts, Contact, MissingObject, ObjectChanged, Passing, Reach
@@ -270,7 +270,7 @@ class HttpReach(Reach):
         """Return what an answer means that is none to our question."""
         status = answer.status
         region = answer.headers.get("x-amz-bucket-region", "")
-        if status in {301, 400} and region.replace("-", "").isalnum():
+        if status in _ELSEWHERE and is_region(region):
             return SourceError(f"the bucket is in another region: --region {region}", uri=self.name)
         if status == 401:
             return SourceError("401: it wants credentials", uri=self.name)

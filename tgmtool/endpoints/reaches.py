@@ -52,6 +52,7 @@ def _s3(url: str, access: Access) -> Reach:
     except ImportError as error:
         raise SourceError("s3:// needs the package s3fs", uri=name) from error
     plain = url.partition("#")[0]
+    names_version = "?versionId=" in plain
     options = _options(access)
     client = dict(options.pop("client_kwargs", {}))
     if access.endpoint_url:
@@ -69,21 +70,24 @@ def _s3(url: str, access: Access) -> Reach:
             client_kwargs=kwargs,
             config_kwargs=config,
             skip_instance_cache=True,
-            version_aware="?versionId=" in plain,
+            version_aware=names_version,
             **options,
         )
 
         def sign(version: str | None) -> str:
-            chosen = {"VersionId": version} if version else {}
-            return str(system.sign(plain, expiration=_SIGNED_FOR, **chosen))
+            chosen = {"VersionId": version} if version and not names_version else {}
+            try:
+                return str(system.sign(plain, expiration=_SIGNED_FOR, **chosen))
+            except Exception as error:
+                raise SourceError(f"no request can be signed: {_plain(error)}", uri=name) from error
 
         return sign
 
     try:
         address = SignedAddress(name, signer)
-        address.url()
     except Exception as error:
-        raise SourceError(f"no request can be signed: {_plain(error)}", uri=name) from error
+        raise SourceError(f"S3 cannot be used: {_plain(error)}", uri=name) from error
+    address.url()  # now, rather than in the middle of something
     return HttpReach(address, **_common(access))
 
 
