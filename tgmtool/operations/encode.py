@@ -7,103 +7,26 @@ something goes wrong.
 from __future__ import annotations
 
 import os
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
 
-from ..endpoints import STDIO, local_path, open_source
-from ..endpoints.base import Sink
+from ..endpoints import STDIO, open_source
 from ..endpoints.local import FileSink
-from ..endpoints.stdio import StreamSource
-from ..errors import EncodeError, SourceError
-from ..limits import DEFAULT_LIMITS, Limits
+from ..errors import EncodeError, FormatError, SourceError
 from ..messages.spans import MessageSpan
-from .inputs import Block, Item, items
-from .outputs import Output, check, open_output, write_sentinel
-from .prepare import Prepared, Preparer, Stages, converted
-from .writer import StreamWriter, Style
+from .credit import Credit, check_handover, frames_at_most, size_at_most
+from .interruption import Interruption
+from .numbering import Numbering, Stream
+from .outputs import Opened, Output, check, make_whole, open_output, open_successor, write_sentinel
+from .prepare import Prepared
+from .production import Production
+from .rotation import successor_of
+from .standing import sent_by
+from .supply import Supply, is_stream
+from .writer import StreamWriter
 
-_CHUNK = 1 << 20
-
-
-class Production(NamedTuple):
-    """What to make of the inputs.
-
-    Attributes:
-        kind: Input format; "auto" looks at suffix and first bytes.
-        block: dtype and shape of raw blocks.
-        variables: Only these, of inputs that hold several by name.
-        encoded: Payloads come encoded: of GRIB those that can be taken as they are, or all inputs if
-            there are `descriptors`.
-        descriptors: What the encoded inputs are, in order; a single one goes to all.
-        convert: Name of the format's dtype to convert values to first; None leaves them.
-        split_axis: Every slice along this axis is an object of its own.
-        group: Objects per message: a number, "all", "file" (one message per input), or None: 1 on
-            a stream, "file" for files.
-        entry: Metadata of object number i (from 0), over what came with it.
-        metas: Metadata of the objects, in order; a single map goes to all.
-        extra: Message-level metadata.
-        stages: What to do to every payload.
-        style: How messages are laid out; `layout` "auto" is buffered for single objects and for
-            files that appear whole, else streaming.
-        pace: Seconds to wait between objects.
-        limits: What an input may cost.
-    """
-
-    kind: str = "auto"
-    block: Block | None = None
-    variables: tuple[str, ...] | None = None
-    encoded: bool = False
-    descriptors: Iterable[Mapping[str, Any]] | None = None
-    convert: str | None = None
-    split_axis: int | None = None
-    group: int | str | None = None
-    entry: Callable[[int], Mapping[str, Any]] = lambda _i: {}
-    metas: Iterable[Mapping[str, Any]] | None = None
-    extra: Mapping[str, Any] = {}
-    stages: Stages = Stages()
-    style: Style = Style(layout="auto")
-    pace: float = 0.0
-    limits: Limits = DEFAULT_LIMITS
-
-
-class Interruption:
-    """A wish to stop, taken note of between objects.
-
-    Waiting for input can be broken off; writing an object cannot.
-    """
-
-    def __init__(self) -> None:
-        self.wanted: BaseException | None = None
-        self.waiting = False
-
-    def request(self, reason: BaseException) -> None:
-        """Stop soon; from a signal handler. Raises `reason` if nothing is being written."""
-        self.wanted = reason
-        if self.waiting:
-            raise reason
-
-    def next_of(self, source: Iterator[Item]) -> Item | None:
-        """Return the next item, or None at the end; may be broken off."""
-        if self.wanted is not None:
-            raise self.wanted
-        self.waiting = True
-        try:
-            return next(source, None)
-        finally:
-            self.waiting = False
-
-    def pause(self, seconds: float) -> None:
-        """Wait; may be broken off."""
-        self.waiting = True
-        try:
-            if self.wanted is not None:
-                raise self.wanted
-            time.sleep(seconds)
-        finally:
-            self.waiting = False
+__all__ = ["Interruption", "Production", "produce"]
 
 
 def produce(
@@ -113,8 +36,10 @@ def produce(
     *,
     interruption: Interruption | None = None,
     report: Callable[[str], None] = lambda _text: None,
+    status: Callable[[BaseException], int | None] = lambda _error: None,
+    begin: Callable[[str], None] = lambda _path: None,
 ) -> Iterator[MessageSpan]:
-    """Write the inputs to the output; yield each message once it is whole.
+    """Write the inputs to the output; yield each message once it is whole, markers too.
 
     Args:
         inputs: Paths, `-`, or sources.
@@ -122,36 +47,49 @@ def produce(
         plan: What to make of them.
         interruption: Lets a signal stop it between two objects; the message is closed then.
         report: Is told what an operator should know and no caller needs.
+        status: Returns the exit status for an error, which an error marker then states.
+        begin: Is told the path of each file before its messages are yielded.
 
     Raises:
         EncodeError: Something that cannot be written; whole messages before it stay.
         SourceError: A place failed; likewise.
         TruncatedError: `append` to a file that ends in an unfinished message.
+        TimeLimit: The consumer acknowledged nothing new for too long.
     """
     check(output)
     plan.stages.masks.check()
+    check_handover(plan.handover)
+    live = any(is_stream(place) for place in inputs) or plan.pace or plan.handover is not None
+    commit = output.commit or ("inplace" if live else "rename")
+    numbered = plan.stream is not None or output.rotate or plan.handover is not None
+    _check_end(plan, commit)
     interruption = interruption or Interruption()
-    streamed = any(_is_stream(place) for place in inputs)
-    commit = output.commit or ("inplace" if streamed or plan.pace else "rename")
-    sink = open_output(output, commit, report)
-    if isinstance(sink, FileSink) and sink.warning:
-        report(sink.warning)
-    private = commit == "rename" and not output.append and output.path != STDIO
-    run = _Run(sink, output, plan, interruption, report, private=private)
-    held: list[MessageSpan] = []  # of a file that has no name yet: nothing is reported before it has
+    opened = open_output(output, commit, report, numbered=numbered)
     try:
-        for span in run.all_of(inputs):
-            if private:
-                held.append(span)
-            else:
-                yield span
-    except BaseException as error:
-        run.wind_up(error, visible=not private)
+        run = _Run(opened, output, commit, plan, interruption, report, begin, numbered=numbered)
+    except BaseException:
+        opened.sink.abort()
         raise
-    sink.close()
-    if commit == "sentinel":
-        write_sentinel(output.path)
-    yield from held
+    try:
+        yield from run.all_of(inputs)
+    except BaseException as error:
+        run.wind_up(error, status(error))
+        raise
+    yield from run.close()
+
+
+def _check_end(plan: Production, commit: str) -> None:
+    if plan.stream is not None:
+        plan.stream.check()
+        if plan.stream.end == "inline" and plan.style.layout == "streaming":
+            raise EncodeError(
+                "--end inline says in the header of the last message that it is the last: in streaming "
+                "layout the header leaves too early; use --layout buffered, or --end marker"
+            )
+    if plan.handover is not None and plan.handover.window is not None and commit == "rename":
+        raise EncodeError(
+            "--window needs a file that can be followed: it cannot be combined with --commit rename"
+        )
 
 
 class _Run:
@@ -159,170 +97,253 @@ class _Run:
 
     def __init__(
         self,
-        sink: Sink,
+        opened: Opened,
         output: Output,
+        commit: str,
         plan: Production,
         interruption: Interruption,
         report: Callable[[str], None],
+        begin: Callable[[str], None],
         *,
-        private: bool,
+        numbered: bool,
     ) -> None:
-        self.sink = sink
-        self._private = private  # nobody can follow it: the layout that is best to read afterwards
-        self.messages = 0
         self._output = output
+        self._commit = commit
         self._plan = plan
         self._interruption = interruption
         self._report = report
+        self._begin = begin
+        self._first = opened.path if output.path == STDIO else output.path
+        self._supply = Supply(plan, interruption, report)
+        # Nobody can follow it: the layout that is best to read afterwards.
+        self._private = commit == "rename" and not output.append and output.path != STDIO
+        self._held: list[
+            MessageSpan
+        ] = []  # of a file that has no name yet: nothing is reported before it has
+        self._rotated = False
         self._writer: StreamWriter | None = None
-        self._preparer = Preparer(plan.stages)
         self._in_message = 0
-        self._taken = 0  # objects taken in, over all messages
-        self._descriptors = iter(plan.descriptors) if plan.descriptors is not None else None
-        self._descriptor: Mapping[str, Any] = {}
-        self._descriptor_count = 0
-        self._metas = iter(plan.metas) if plan.metas is not None else None
-        self._meta: Mapping[str, Any] = {}
-        self._meta_count = 0
+        self._expected = 0  # bytes of the open message, at most
+        self._is_ripe = False  # the open message is complete, and waits to know whether it is the last
+        self._is_done = False  # a limit was reached: nothing more is taken in
+        self._open(opened)
+        self._numbering = self._numbering_of(opened, numbered=numbered)
+        self._credit: Credit | None = None
+        if plan.handover is not None and self._numbering is not None:
+            seq = self._numbering.seq
+            self._credit = Credit(plan.handover, self._numbering.who, seq, interruption, report)
+
+    def _open(self, opened: Opened) -> None:
+        self.sink = opened.sink
+        self._path = opened.path
+        self._messages = opened.messages  # in the file
+        self._written = 0  # messages of this run in the file
         self._whole = 0  # bytes of the sink that are whole: through the last object or message
         self._whole_messages = 0  # bytes of the sink through the last message
+        if isinstance(self.sink, FileSink) and self.sink.warning:
+            self._report(self.sink.warning)
+        self._begin(self._path)
+
+    def _numbering_of(self, opened: Opened, *, numbered: bool) -> Numbering | None:
+        standing = opened.standing
+        if not numbered and standing is None:
+            return None
+        stream = self._plan.stream or Stream()
+        provenance = self._plan.style.provenance
+        who = stream.who(standing.last if standing else None, provenance)
+        if standing is None:
+            return Numbering(stream, who, self.sink, provenance)
+        standing.check_open(who, opened.path)
+        seq = standing.ledger.next_seq(who)
+        sent = None
+        if stream.end == "marker" and opened.previous is None:
+            source = open_source(opened.path)
+            try:
+                sent = sent_by(who, standing, source)
+            finally:
+                source.close()
+        return Numbering(stream, who, self.sink, provenance, seq=seq, sent=sent, previous=opened.previous)
+
+    @property
+    def _is_inline(self) -> bool:
+        return self._numbering is not None and self._numbering.stream.end == "inline"
+
+    # ---- the order of things
 
     def all_of(self, inputs: list[Any]) -> Iterator[MessageSpan]:
+        """Write everything that is written if nothing goes wrong."""
+        numbering = self._numbering
+        if numbering is not None and numbering.stream.note is not None:
+            yield from self._out(self._marked(numbering.note(numbering.stream.note)))
+        yield from self._data(inputs)
+        if self._writer is not None:
+            yield from self._end_message(last=True)
+        numbering = self._numbering
+        if numbering is None:
+            return
+        stream = numbering.stream
+        if stream.error is not None:
+            yield from self._out(self._marked(numbering.error(stream.error, stream.code)))
+        elif not numbering.is_over and stream.end != "none" and (inputs or stream.note is None):
+            yield from self._out(self._marked(numbering.end()))
+
+    def _data(self, inputs: list[Any]) -> Iterator[MessageSpan]:
         for place in inputs:
             group = self._plan.group
             if group is None:
-                group = 1 if _is_stream(place) else "file"
-            # What arrives live is written as it comes; holding some to work on them together would delay it.
-            jobs = 1 if _is_stream(place) or self._plan.pace else self._plan.stages.jobs
-            for found in self._prepared(self._paced(self._items(place)), jobs):
-                self._write(found, group)
-                if isinstance(group, int) and self._in_message >= group:
-                    yield self._end_message()
+                group = 1 if is_stream(place) else "file"
+            with closing(self._supply.objects_of(place)) as objects:
+                for found in objects:
+                    if self._is_ripe:
+                        yield from self._end_message()
+                    if self._writer is None and self._is_full:
+                        yield from self._rotate()
+                    self._write(found, group)
+                    if isinstance(group, int) and self._in_message >= group:
+                        yield from self._complete()
+                    if self._is_done:
+                        return
             if group == "file" and self._writer is not None:
-                yield self._end_message()
-        if self._writer is not None:
-            yield self._end_message()
+                yield from self._complete()
+            if self._is_done:
+                return
 
-    def _items(self, place: Any) -> Iterator[Item]:
-        plan = self._plan
-        if plan.descriptors is not None:
-            yield _encoded_item(place, self._next_descriptor(), plan.limits)
+    def _complete(self) -> Iterator[MessageSpan]:
+        """The open message has all its objects: end it, or hold it back until it is known to be the last."""
+        output = self._output
+        is_last = not output.rotate and self._messages + 1 == output.max_messages
+        if self._is_inline and not is_last:
+            self._is_ripe = True
             return
-        yield from items(
-            place,
-            plan.kind,
-            block=plan.block,
-            variables=plan.variables,
-            split_axis=plan.split_axis,
-            passthrough=plan.encoded,
-            limits=plan.limits,
-            report=self._report,
-        )
+        yield from self._end_message(last=is_last)
+        if self._is_full and not output.rotate:
+            self._is_done = True
+            limit = "--max-messages" if is_last else "--max-bytes"
+            self._report(f"{self._path}: full ({limit}): the rest of the input was not read")
 
-    def _paced(self, source: Iterator[Item]) -> Iterator[Item]:
-        while (item := self._interruption.next_of(source)) is not None:
-            if self._plan.pace and self._taken:
-                self._interruption.pause(self._plan.pace)
-            yield item
+    @property
+    def _is_full(self) -> bool:
+        output = self._output
+        if output.max_messages is not None and self._messages >= output.max_messages:
+            return True
+        return output.max_bytes is not None and self._start + self.sink.position >= output.max_bytes
 
-    def _prepared(self, source: Iterator[Item], jobs: int) -> Iterator[Prepared]:
-        """Yield the items ready to be framed, in order; `jobs` of them are worked on at once."""
-        if jobs == 1:
-            for item in source:
-                yield self._prepare(item, self._entry_of(item))
-            return
-        waiting: deque[Future[Prepared]] = deque()  # at most one more than there are threads
-        with ThreadPoolExecutor(jobs) as pool:
-            failed: Exception | None = None
-            try:
-                while failed is None:
-                    try:
-                        item = next(source)
-                        waiting.append(pool.submit(self._prepare, item, self._entry_of(item)))
-                    except StopIteration:
-                        break
-                    except Exception as error:  # noqa: BLE001  # raised below, after what came before it
-                        failed = error
-                    if len(waiting) > jobs:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-                if failed is not None:
-                    raise failed
-            finally:
-                for one in waiting:
-                    one.cancel()
+    @property
+    def _start(self) -> int:
+        return self.sink.start if isinstance(self.sink, FileSink) else 0
 
-    def _prepare(self, item: Item, entry: Mapping[str, Any]) -> Prepared:
-        if item.payload is not None and item.descriptor is not None:
-            return self._preparer.prepare_encoded(item.descriptor, item.payload, entry)
-        values = item.values
-        if self._plan.convert is not None:
-            values = converted(values, item.dtype, self._plan.convert)
-            item = item._replace(dtype=self._plan.convert)
-        return self._preparer.prepare(values, entry, dtype=item.dtype, shape=item.shape)
-
-    def _entry_of(self, item: Item) -> Mapping[str, Any]:
-        entry = {**item.entry, **self._next_meta(), **self._plan.entry(self._taken)}
-        self._taken += 1
-        return entry
+    # ---- messages
 
     def _write(self, found: Prepared, group: int | str) -> None:
         plan = self._plan
+        if self._credit is not None and plan.handover is not None and plan.handover.window is not None:
+            self._wait_for_room(self._credit, found)
         if self._writer is None:
             layout = plan.style.layout
             if layout == "auto":
-                layout = "buffered" if group == 1 or self._private else "streaming"
+                at_once = group == 1 or self._private or self._is_inline
+                layout = "buffered" if at_once else "streaming"
             style = plan.style._replace(layout=layout)
             single = group == 1
+            sink = self.sink if self._numbering is None else self._numbering.sink
             self._writer = StreamWriter(
-                self.sink, plan.extra, style=style, stages=plan.stages, spool=not single, borrow=single
+                sink, plan.extra, style=style, stages=plan.stages, spool=not single, borrow=single
             )
+            if self._numbering is not None:
+                self._numbering.number(self._writer)
         self._writer.write_prepared(found)
         self._in_message += 1
         self._whole = self.sink.position
         if self._output.fsync == "object":
             self.sink.sync()
 
-    def _next_descriptor(self) -> Mapping[str, Any]:
-        assert self._descriptors is not None
-        found = next(self._descriptors, None)
-        if found is not None:
-            self._descriptor_count += 1
-            self._descriptor = found
-        elif self._descriptor_count != 1:  # a single descriptor goes to all
-            raise EncodeError(
-                f"{self._descriptor_count} descriptors were given, input {self._taken} has none"
-            )
-        return self._descriptor
+    def _wait_for_room(self, credit: Credit, found: Prepared) -> None:
+        from ..messages import cbor
 
-    def _next_meta(self) -> Mapping[str, Any]:
-        if self._metas is None:
-            return {}
-        found = next(self._metas, None)
-        if found is not None:
-            self._meta_count += 1
-            self._meta = found
-        elif self._meta_count != 1:  # a single map goes to all
-            raise EncodeError(
-                f"metadata for {self._meta_count} objects was given, object {self._taken} has none"
-            )
-        return self._meta
+        if self._writer is None:
+            self._expected = frames_at_most(len(cbor.encode(self._plan.extra)))
+        expected = self._expected + size_at_most(found)
+        credit.wait_for_room(expected)
+        self._expected = expected
 
-    def _end_message(self) -> MessageSpan:
+    def _end_message(self, *, last: bool = False) -> Iterator[MessageSpan]:
+        return self._out(self._finished(last=last))
+
+    def _finished(self, *, last: bool = False) -> MessageSpan:
+        """End the open message; `last` only says that it is the last if that is how the stream ends."""
         assert self._writer is not None
-        span = self._writer.finish()._replace(number=self.messages)
-        self._writer, self._in_message = None, 0
-        self.messages += 1
+        numbering = self._numbering
+        last = last and self._is_inline and numbering is not None and numbering.stream.error is None
+        if numbering is not None and last:
+            numbering.number(self._writer, last=True)
+        span = self._writer.finish()
+        if numbering is not None:
+            numbering.finished(last=last)
+        self._writer, self._in_message, self._is_ripe = None, 0, False
+        return self._marked(span)
+
+    def _marked(self, span: MessageSpan) -> MessageSpan:
+        """Take note of a whole message, or marker; return it with its place in the file."""
+        if self._numbering is not None and self._credit is not None:
+            self._credit.sent(self._numbering.seq - 1, span.length)
+        span = span._replace(number=self._written, offset=self._start + span.offset)
+        self._written += 1
+        self._messages += span.objects > 0
         self._whole = self._whole_messages = self.sink.position
         if self._output.fsync in {"object", "message"}:
             self.sink.sync()
-        start = self.sink.start if isinstance(self.sink, FileSink) else 0
-        return span._replace(offset=start + span.offset)
+        return span
 
-    def wind_up(self, error: BaseException, *, visible: bool) -> None:
-        """Leave the output in the best state there is after `error`."""
-        if not visible:
+    def _out(self, span: MessageSpan) -> Iterator[MessageSpan]:
+        if self._private:
+            self._held.append(span)
+        else:
+            yield span
+
+    # ---- files
+
+    def _rotate(self) -> Iterator[MessageSpan]:
+        """Go on in another file. It is there before its predecessor names it."""
+        numbering = self._numbering
+        assert numbering is not None
+        path = successor_of(self._path, self._first)
+        sink = open_successor(self._output, path, self._commit)
+        try:
+            yield from self._out(self._marked(numbering.end(os.path.basename(path))))
+            yield from self._close_file()
+        except BaseException:
+            sink.abort()
+            raise
+        previous = os.path.basename(self._path)
+        self._rotated = True
+        self._open(Opened(sink, path, previous=previous))
+        self._numbering = numbering.continued(sink, previous)
+
+    def close(self) -> Iterator[MessageSpan]:
+        """Finish the last file; then wait for the consumer, if that was asked for."""
+        try:
+            yield from self._close_file()
+            if self._credit is not None and self._plan.handover is not None and self._plan.handover.wait:
+                self._credit.wait_for_end()
+        finally:
+            if self._credit is not None:
+                self._credit.close()
+
+    def _close_file(self) -> Iterator[MessageSpan]:
+        self.sink.close()
+        if self._commit == "sentinel":
+            numbering = self._numbering
+            write_sentinel(self._path, numbering.said if numbering is not None else None)
+        held, self._held = self._held, []
+        yield from held
+
+    # ---- failure
+
+    def wind_up(self, error: BaseException, status: int | None) -> None:
+        """Leave the output in the best state there is after `error`, and say so in it."""
+        if self._credit is not None:
+            self._credit.close()
+        if self._private and not self._rotated:
             self.sink.abort()
             return
         try:
@@ -330,45 +351,49 @@ class _Run:
                 return
             if isinstance(error, SourceError) and error.uri == self.sink.name:
                 self._cut_back()
+                self._mend()
             elif self._writer is not None and self._in_message:
-                self._end_message()
+                self._finished()
+            numbering = self._numbering
+            if numbering is not None and not numbering.is_over and self._ends_whole:
+                self._marked(numbering.failure(error, status))
+                self.sink.close()
         except (SourceError, EncodeError, BrokenPipeError):
             self._cut_back()
         finally:
             self.sink.abort()
 
+    @property
+    def _ends_whole(self) -> bool:
+        """What was written ends with a whole message; of a stream that failed nobody knows."""
+        return self._writer is None or (self.sink.patchable and self.sink.position == self._whole_messages)
+
+    def _mend(self) -> None:
+        """Close the message whose last objects found no room, so that it can be said why it ends."""
+        sink = self.sink
+        if self._numbering is None or self._ends_whole or not isinstance(sink, FileSink):
+            return
+        end = sink.start + sink.position
+        try:
+            make_whole(sink, self._report, repair=True)
+        except (SourceError, FormatError):
+            sink.restart_at(end)  # no room: what is whole stays, and can be finished later
+            self._whole, self._whole_messages = 0, -1
+        else:
+            self._numbering.finished()
+            self._writer = None
+            self._whole = self._whole_messages = 0
+
     def _cut_back(self) -> None:
         """The output failed in the middle of a write: take the torn part away, if that is possible."""
-        if not self.sink.patchable or self.sink.position == 0:
+        if not self.sink.patchable:
             return
         to = self._whole_messages if self._output.append else self._whole
+        had = self.sink.position
         try:
             self.sink.truncate(to)
         except SourceError:
             return
-        what = "message" if self._output.append else "object"
-        self._report(f"{self.sink.name}: cut back to the last whole {what}, {to} bytes were written")
-
-
-def _is_stream(place: Any) -> bool:
-    if isinstance(place, str | os.PathLike):
-        path = local_path(place)
-        return place == STDIO or not (os.path.isfile(path) or os.path.isdir(path))
-    return isinstance(place, StreamSource)
-
-
-def _encoded_item(place: Any, descriptor: Mapping[str, Any], limits: Limits) -> Item:
-    """Return one input as a payload that is encoded already."""
-    import numpy as np
-
-    source = open_source(place)
-    try:
-        payload = bytearray()
-        while len(chunk := source.read_at(len(payload), _CHUNK)):
-            payload += chunk
-            limits.check("decoded_bytes", len(payload), f"{source.name}: an encoded payload")
-            source.keep_from(len(payload))
-    finally:
-        if source is not place:
-            source.close()
-    return Item(np.empty(0), payload=bytes(payload), descriptor=descriptor)
+        if had:
+            what = "message" if self._output.append else "object"
+            self._report(f"{self.sink.name}: cut back to the last whole {what}, {to} bytes were written")

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from ..endpoints import STDIO, local_path, open_source
 from ..endpoints.base import Sink
 from ..endpoints.local import FileSink
 from ..endpoints.stdio import stdout_sink
-from ..errors import EncodeError, TruncatedError
+from ..errors import EncodeError, FormatError, SourceError, TruncatedError
 from ..messages.spans import MessageSpan
 from .drive import named
-from .repair import Repair, find_cut, plan_repair
+from .repair import Repair, find_end, plan_repair
+from .rotation import check_free, named_successor
 from .scan import scan
+from .standing import Standing, place_at, standing_of
 
 COMMITS = ("inplace", "rename", "sentinel")
 FSYNCS = ("none", "object", "message", "close")
@@ -36,6 +38,9 @@ class Output(NamedTuple):
         repair_tail: With `append`: finish an unfinished message at its end first.
         force: Replace an existing file.
         fsync: When to make it durable: "none", "object", "message" or "close".
+        max_messages: Objects' messages in a file at most; None for any number.
+        max_bytes: A file is full once it has so many bytes: it ends with the message that reaches them.
+        rotate: Go on in another file when one is full; otherwise stop.
     """
 
     path: str
@@ -44,6 +49,27 @@ class Output(NamedTuple):
     repair_tail: bool = False
     force: bool = False
     fsync: str = "close"
+    max_messages: int | None = None
+    max_bytes: int | None = None
+    rotate: bool = False
+
+
+class Opened(NamedTuple):
+    """A file that is being written.
+
+    Attributes:
+        sink: To write to.
+        path: Which file it is: with `append`, the last of those that continue each other.
+        messages: Whole messages in it.
+        standing: How far the streams in it are, or in the file that it continues.
+        previous: The file that it continues, by its relative name; None if there is none.
+    """
+
+    sink: Sink
+    path: str
+    messages: int = 0
+    standing: Standing | None = None
+    previous: str | None = None
 
 
 def check(output: Output) -> None:
@@ -60,50 +86,123 @@ def check(output: Output) -> None:
         raise EncodeError("--repair-tail belongs to --append")
     if output.append and output.commit == "rename":
         raise EncodeError("--append continues the file in place: it cannot be combined with --commit rename")
+    for limit, option in ((output.max_messages, "--max-messages"), (output.max_bytes, "--max-bytes")):
+        if limit is not None and limit < 1:
+            raise EncodeError(f"{option} {limit}: expected at least 1")
+    if output.rotate and output.max_messages is None and output.max_bytes is None:
+        raise EncodeError("--rotate needs --max-messages or --max-bytes")
+    if output.rotate and output.path == STDIO:
+        raise EncodeError("--rotate needs a file: stdout has no successor")
 
 
-def open_output(output: Output, commit: str, report: Callable[[str], None]) -> Sink:
+def open_output(
+    output: Output, commit: str, report: Callable[[str], None], *, numbered: bool = False
+) -> Opened:
     """Open the output; its end is whole, or made so.
 
     Args:
         output: Where to.
         commit: How it gets its name: one of COMMITS.
         report: Is told what was mended.
+        numbered: What is written will be numbered; otherwise that depends on what a file to continue says.
 
     Raises:
         SourceError: It cannot be written, or exists.
         TruncatedError: `append` to a file that ends in an unfinished message.
+        FormatError: It ends in what is no message, or names a successor that cannot be.
     """
     if output.path == STDIO:
-        return stdout_sink()
+        return Opened(stdout_sink(), STDIO)
     path = local_path(output.path)
-    append = output.append and os.path.exists(path)
-    sink = FileSink(
+    if not (output.append and os.path.exists(path)):
+        if output.rotate and not output.force:
+            check_free(path, path)
+        exclusive = not (output.force or output.append)
+        return Opened(_file(output, path, commit, exclusive=exclusive), path)
+    seen: set[str] = set()
+    previous: Opened | None = None
+    while True:
+        if path in seen:
+            raise FormatError("the file is its own successor", code="stream_invalid", source=path)
+        seen.add(path)
+        if previous is not None and not (os.path.exists(path) and os.path.getsize(path)):
+            sink = _file(output, path, commit, exclusive=False)
+            name = os.path.basename(previous.path)
+            return Opened(sink, path, standing=previous.standing, previous=name)
+        opened, successor = _continued(path, output, report, numbered=numbered)
+        if successor is None:
+            if output.rotate and not output.force:
+                try:
+                    check_free(path, local_path(output.path))
+                except SourceError:
+                    opened.sink.abort()
+                    raise
+            return opened
+        opened.sink.abort()
+        previous, path = opened, named_successor(path, successor)
+
+
+def open_successor(output: Output, path: str, commit: str) -> FileSink:
+    """Open the file that continues another one.
+
+    Raises:
+        SourceError: It exists and is not empty, or cannot be written.
+    """
+    empty = os.path.isfile(path) and not os.path.islink(path) and os.path.getsize(path) == 0
+    return _file(output, path, commit, exclusive=not (output.force or empty))
+
+
+def _file(output: Output, path: str, commit: str, *, exclusive: bool) -> FileSink:
+    return FileSink(
         path,
-        private=commit == "rename" and not append,
-        append=append,
-        exclusive=not (output.force or output.append),
+        private=commit == "rename" and not output.append,
+        append=output.append,
+        exclusive=exclusive,
         durable=output.fsync != "none",
-        continues=True,
     )
-    if append:
+
+
+def _continued(
+    path: str, output: Output, report: Callable[[str], None], *, numbered: bool
+) -> tuple[Opened, str | None]:
+    """Open an existing file at its end; return it, and the successor that it names."""
+    sink = _file(output, path, "inplace", exclusive=False)
+    try:
+        messages, last = make_whole(sink, report, repair=output.repair_tail)
+        source = open_source(path)
         try:
-            _check_tail(sink, output, report)
-        except BaseException:
-            sink.abort()
-            raise
-    return sink
+            place = None if last is None else place_at(source, last)
+            standing = standing_of(source) if numbered or place is not None else None
+        finally:
+            source.close()
+        return Opened(sink, path, messages, standing), place.successor if place else None
+    except BaseException:
+        sink.abort()
+        raise
 
 
-def _check_tail(sink: FileSink, output: Output, report: Callable[[str], None]) -> None:
-    """Make sure that the file ends with a whole message, or make it so."""
+def make_whole(sink: FileSink, report: Callable[[str], None], *, repair: bool) -> tuple[int, int | None]:
+    """Make sure that the file ends with a whole message, or make it so; the sink goes on behind it.
+
+    Args:
+        sink: Of the file.
+        report: Is told what was mended.
+        repair: Finish an unfinished message; otherwise it is refused.
+
+    Returns:
+        Whole messages, and where the last of them begins (bytes from the start of the file).
+
+    Raises:
+        TruncatedError: The file ends in an unfinished message, and shall not be repaired.
+    """
     source = open_source(sink.path)
     try:
-        cut, _, end = find_cut(source)
+        cut, messages, end, last = find_end(source)
+        offset = None if last is None else last.offset
         if cut is None:
             sink.restart_at(end)
-            return
-        if not output.repair_tail:
+            return messages, offset
+        if not repair:
             raise named(
                 TruncatedError(
                     f"the file ends in an unfinished message ({cut.length} bytes); "
@@ -114,7 +213,9 @@ def _check_tail(sink: FileSink, output: Output, report: Callable[[str], None]) -
                 ),
                 sink.path,
             )
-        carry_out(sink, plan_repair(source, cut.offset), report)
+        plan = plan_repair(source, cut.offset)
+        carry_out(sink, plan, report)
+        return (messages + 1, cut.offset) if plan.closing else (messages, offset)
     finally:
         source.close()
 
@@ -160,10 +261,17 @@ def _set_aside(sink: FileSink, repair: Repair) -> str:
     return aside
 
 
-def write_sentinel(path: str) -> None:
-    """Write `PATH.done`: whoever waits for it knows that the file is complete."""
+def write_sentinel(path: str, end: Mapping[str, Any] | None = None) -> None:
+    """Write `PATH.done`: whoever waits for it knows that the file is complete.
+
+    Args:
+        path: The file.
+        end: The place of its last message in a stream, if it has one.
+    """
     size = os.stat(path).st_size
-    done = {"bytes": size, "messages": _messages_in(path), "digest": _digest_of(path)}
+    done: dict[str, Any] = {"bytes": size, "messages": _messages_in(path), "digest": _digest_of(path)}
+    if end is not None:
+        done["stream"] = end
     with FileSink(f"{path}.done", private=True, durable=True) as sink:
         sink.write([json.dumps(done).encode() + b"\n"])
 

@@ -49,23 +49,41 @@ class Repair(NamedTuple):
     unproven: int = 0
 
 
-def find_cut(source: Source, limits: Limits = DEFAULT_LIMITS) -> tuple[Gap | None, int, int]:
-    """Return the cut message at the end of `source`, if any, the whole messages, and where they end.
+class End(NamedTuple):
+    """How a file ends.
+
+    Attributes:
+        cut: The message at its end that is not finished, if there is one.
+        messages: Whole messages.
+        offset: Where they end (bytes from the start of the file).
+        last: The last of them.
+    """
+
+    cut: Gap | None
+    messages: int
+    offset: int
+    last: MessageSpan | None
+
+
+def find_end(source: Source, limits: Limits = DEFAULT_LIMITS) -> End:
+    """Return how `source` ends.
 
     Raises:
-        FramingError: The source ends in bytes that no message can begin with.
+        FramingError: In bytes that no message can begin with.
     """
     messages = end = 0
     last: Gap | None = None
+    whole: MessageSpan | None = None
     for found in scan(source, unit="message", limits=limits):
         end = found.offset + found.length
         last = None
         if isinstance(found, MessageSpan):
             messages += 1
+            whole = found
         elif isinstance(found, Gap):
             last = found
     if last is None or last.kind == "incomplete":
-        return last, messages, last.offset if last else end
+        return End(last, messages, last.offset if last else end, whole)
     raise FramingError(
         f"the file ends in {last.length} bytes that are no message ({last.reason}); "
         "nothing can be appended after them safely",
@@ -73,6 +91,11 @@ def find_cut(source: Source, limits: Limits = DEFAULT_LIMITS) -> tuple[Gap | Non
         source=source.name,
         code=last.code,
     )
+
+
+def find_cut(source: Source, limits: Limits = DEFAULT_LIMITS) -> tuple[Gap | None, int, int]:
+    """Return the first three of `find_end`: what is cut, the whole messages, and where they end."""
+    return find_end(source, limits)[:3]
 
 
 def plan_repair(source: Source, offset: int, *, limits: Limits = DEFAULT_LIMITS) -> Repair:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ..endpoints.base import Bytes
 from ..errors import MetadataError
 from ..messages.stream import DIGEST_NAME, END, Ledger, Place, Sender, Tally
 from .inspection import Inspected
 
 _CHUNK = 1 << 20
 
-Read = Callable[[int, int], bytes | memoryview]
+Read = Callable[[int, int], Bytes]
 
 
 class StreamPolicy:

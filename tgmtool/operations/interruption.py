@@ -1,0 +1,54 @@
+"""A wish to stop, taken note of between objects.
+
+It is separate because a signal comes at any time, and only two moments are good for it: while
+nothing is being written, and while something is waited for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Interruption:
+    """Waiting can be broken off; writing an object cannot.
+
+    Attributes:
+        wanted: The reason to stop, once somebody wants it.
+        waiting: Nothing is half done now.
+    """
+
+    def __init__(self) -> None:
+        self.wanted: BaseException | None = None
+        self.waiting = False
+
+    def request(self, reason: BaseException) -> None:
+        """Stop soon; from a signal handler. Raises `reason` if nothing is being written."""
+        self.wanted = reason
+        if self.waiting:
+            raise reason
+
+    @contextmanager
+    def breakable(self) -> Iterator[None]:
+        """What is done inside may be broken off."""
+        self.waiting = True
+        try:
+            if self.wanted is not None:
+                raise self.wanted
+            yield
+        finally:
+            self.waiting = False
+
+    def next_of(self, source: Iterator[T]) -> T | None:
+        """Return the next item, or None at the end; may be broken off."""
+        with self.breakable():
+            return next(source, None)
+
+    def pause(self, seconds: float) -> None:
+        """Wait; may be broken off."""
+        with self.breakable():
+            time.sleep(seconds)
