@@ -134,6 +134,38 @@ class Pipeline(NamedTuple):
             raise PayloadError(f"the payload holds {len(data)} bytes, the descriptor's shape takes {size}")
         return data
 
+    def repacked(self, payload: Bytes, size: int, job: Job, target: Pipeline) -> tuple[Bytes, Pipeline]:
+        """Return the payload with the filter and the compression of `target`, and its pipeline.
+
+        What the encoding made stays bit for bit, with its parameters; `target.encoding` means nothing.
+
+        Args:
+            payload: As it is.
+            size: Bytes of the values, decoded.
+            job: With the parameters of this pipeline.
+            target: The filter and the compression, and their parameters.
+
+        Raises:
+            PayloadError, CodecUnavailable: As `decode`.
+            EncodeError: As `resolved` and `encode`.
+        """
+        (encoding, _, _), *later = self._sized(size, job)
+        data = payload
+        for found, expected, seen in reversed(later):
+            data = found.decode(data, expected, seen)
+        if len(data) != later[0][1]:
+            raise PayloadError(f"the payload holds {len(data)} bytes, expected {later[0][1]}")
+        owned = {key for found, _, _ in later for key in found.params}
+        kept = {key: value for key, value in self.params.items() if key not in owned}
+        own = {key: value for key, value in kept.items() if key in encoding.params}
+        made = target._replace(encoding=self.encoding).resolved(job._replace(params={**own, **target.params}))
+        whole = dict(made.params)
+        stages = list(made._stages(job._replace(params=made.params)))  # noqa: SLF001  # of our own kind
+        for found, seen in stages[1:]:
+            data, more = found.encode(data, seen)
+            whole.update(more)
+        return data, made._replace(params={**kept, **whole, **own})
+
     def parts(self, payload: Parts, size: int, job: Job) -> Parts:
         """Return the `size` bytes of the values in parts, reading of the payload what they need.
 

@@ -6,13 +6,15 @@ written in place, a message per write, and at no time holds less than what it he
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from ...endpoints import open_sink
+from ...endpoints import STDIO, local_path, open_sink
 from ...endpoints.base import Sink
+from ...endpoints.local import FileSink
 from ...errors import SourceError
-from ..outputs import Output, check, open_output
 from .base import Needs, Unit
 from .filled import filled
 
@@ -21,35 +23,32 @@ class Tee:
     """Writes every message to a place, and lets it pass.
 
     Args:
-        place: An Output (a file, by the rules that `encode` has), or what `open_sink` takes.
+        place: A path, or what else `open_sink` takes. A Sink is used as it stands (a file that is continued,
+            say); whoever opened it closes it.
+        force: Replace an existing file.
+        private: The file appears when it is complete, instead of growing under its name.
+        durable: fsync before `finish` returns.
 
     Attributes:
         messages: That were written.
-        warnings: What had to be said when the file was opened (a mended tail, missing locks).
 
     Raises:
-        EncodeError: An Output that contradicts itself.
-        SourceError: It cannot be written.
-        TruncatedError: To be continued, and its end is cut.
+        SourceError: It cannot be written, or it exists.
     """
 
     name = "@tee"
     needs: Needs = "bytes"
 
-    def __init__(self, place: Any) -> None:
+    def __init__(
+        self, place: Any, *, force: bool = False, private: bool = False, durable: bool = True
+    ) -> None:
         self.messages = 0
-        self.warnings: list[str] = []
         self._owned = not isinstance(place, Sink)
-        self._private = False
-        self._synced = ""
-        if isinstance(place, Output):
-            check(place)
-            commit = place.commit or "inplace"
-            self._private = commit == "rename"
-            self._synced = place.fsync
-            self._sink = open_output(place, commit, self.warnings.append)
-            if warning := getattr(self._sink, "warning", None):
-                self.warnings.append(warning)
+        self._private = private
+        if isinstance(place, str | os.PathLike) and place != STDIO:
+            path = local_path(place)
+            exclusive = not force and not _is_device(path)
+            self._sink: Sink = FileSink(path, private=private, exclusive=exclusive, durable=durable)
         else:
             self._sink = open_sink(place)
 
@@ -63,8 +62,6 @@ class Tee:
         before = self._sink.position
         try:
             self._sink.write(filled(unit))
-            if self._synced in {"object", "message"}:
-                self._sink.sync()
         except SourceError as error:
             self._cut_back(before, error)
         self.messages += 1
@@ -96,3 +93,12 @@ class Tee:
         else:
             self._sink.close()
         return ()
+
+
+def _is_device(path: str) -> bool:
+    """It is there to be written to: a pipe, /dev/null, a terminal."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
