@@ -17,7 +17,9 @@ from tests.vectors import valid_vectors
 from tgmtool import MessageSpan, Style
 from tgmtool.messages.stream import KEY, Place, Sender
 from tgmtool.operations.markers import marker
+from tgmtool.operations.stream_policy import StreamPolicy
 from tgmtool.operations.transforms.base import Transform, Unit
+from tgmtool.operations.validate import Policy, validate
 
 
 def units(data: bytes, name: str = "in") -> list[Unit]:
@@ -35,6 +37,16 @@ def run(transform: Transform, given: bytes | Iterable[Unit], *, failed: bool = F
     out = [bytes(unit.data) for one in taken for unit in transform.message(one)]
     out += [bytes(unit.data) for unit in transform.finish(failed=failed)]
     return b"".join(out)
+
+
+def wrong(data: bytes, *, stream: bool = False, level: str = "full") -> list[str]:
+    """What `validate` has against it, warnings included; with `stream`, against its order and its ends."""
+    policy = Policy()
+    if stream:
+        checks = StreamPolicy(require_end=True)
+        policy = Policy(messages=(checks.message,), ends=(checks.end,))
+    found = validate(data, level=level, policy=policy)
+    return [f"{one.code}: {one.text}" for one in found.findings if one.weight != "note"]
 
 
 def one(
