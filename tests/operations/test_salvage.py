@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import tgmtool
 from tests.builders import drop, first_frame, flip_bit, frame, frames_of, message, preamble, put
+from tests.endpoints.descriptors import no_descriptor_left
 from tests.operations.streams import (
     FIXED,
     buffered,
@@ -174,6 +176,13 @@ def test_objects_without_digests_are_not_taken_from_a_torn_message_on_trust(tmp_
     assert len(objects_in(made)) == 3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at what only Linux has")
+def test_nothing_stays_open_behind_a_salvage(tmp_path: Path) -> None:
+    data = buffered([0]) + flip_bit(buffered([1]), 300) + streaming([1])[:-30]
+    with no_descriptor_left():
+        salvaged(tmp_path, data)
+
+
 def test_metadata_that_only_the_footer_held_is_said_to_be_lost(tmp_path: Path) -> None:
     style = FIXED._replace(backfill=False, preceder=False)
     data = tgmtool.encode([(field(0), entry(0))], layout="streaming", style=style)
@@ -182,6 +191,31 @@ def test_metadata_that_only_the_footer_held_is_said_to_be_lost(tmp_path: Path) -
     assert not plan.is_lossless
     kept, _ = salvaged(tmp_path, streaming([0])[: object_ends(streaming([0]))[0]])
     assert kept.without_metadata == ()
+
+
+@pytest.mark.parametrize("data", [streaming([0, 1]), buffered([0, 1])], ids=["streaming", "buffered"])
+def test_an_index_and_an_end_that_are_cut_are_built_anew_and_nothing_is_lost(
+    tmp_path: Path, data: bytes
+) -> None:
+    footer = [one for one in frames_of(data) if one.number == 7]
+    told = footer[0].offset if footer else len(data)  # metadata that is cut is lost
+    for size in range(object_ends(data)[1], len(data)):
+        plan, made = salvaged(tmp_path, data[:size])
+        assert steps_of(objects_in(made)) == [0, 1], size
+        is_lost = told + 1 <= size < told + (footer[0].length if footer else 0)
+        # Of a frame's first three bytes nobody can tell what they begin.
+        begins = [one.offset for one in frames_of(data) if 0 < size - one.offset < 4]
+        assert plan.is_lossless != (is_lost or bool(begins)), size
+    assert errors_of(tmp_path / "out.tgm") == []
+
+
+def test_a_damaged_index_is_named_and_built_anew(tmp_path: Path) -> None:
+    data = buffered([0, 1])
+    place = first_frame(data, 2)
+    plan, made = salvaged(tmp_path, flip_bit(data, place.offset + 20))
+    assert plan.is_lossless
+    assert [part.code for part in plan.parts if part.fate == "replaced" and part.code] == ["hash_mismatch"]
+    assert steps_of(objects_in(made)) == [0, 1]
 
 
 def test_message_metadata_survives_and_a_time_is_not_made_up(tmp_path: Path) -> None:

@@ -133,15 +133,25 @@ def write_copy(
             made = _mapped(source, plan)
             same_as(source, before)
             write_segments(source, made.segments, sink)
-            copy = FileSource(os.dup(sink.descriptor), target)
-            try:
-                _mapped(copy, lambda mapped: check(mapped, made))
-            finally:
-                copy.close()
+            _checked(sink, lambda copy: check(copy, made))
             same_as(source, before)
         finally:
             source.close()
     return made
+
+
+def _checked(sink: FileSink, check: Callable[[Source], None]) -> None:
+    """Have the new file looked at while it is on its way to the disk."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    copy = FileSource(os.dup(sink.descriptor), sink.path)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            durable = pool.submit(sink.sync)
+            _mapped(copy, check)
+            durable.result()  # closing the sink does it again: then there is little left to do
+    finally:
+        copy.close()
 
 
 def look_at(path: str | os.PathLike[str], plan: Callable[[Source], _Found]) -> _Found:

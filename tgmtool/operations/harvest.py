@@ -30,6 +30,8 @@ from .guesses import Headed, Refuted, end_of_frames, frame_at, is_cut_run, place
 _WINDOW = 1 << 20
 _INDEXES = frozenset({frametypes.HEADER_INDEX, frametypes.FOOTER_INDEX})
 _HASHES = frozenset({frametypes.HEADER_HASH, frametypes.FOOTER_HASH})
+_MADE_ANEW = _INDEXES | _HASHES
+_TYPED = 4  # bytes of a frame that tell its type
 
 
 class Whole(NamedTuple):
@@ -51,12 +53,22 @@ class Whole(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Bytes that are not kept, and why."""
+    """Bytes that are not kept, and why.
+
+    Attributes:
+        offset: Where they begin (bytes from the start of the source).
+        length: How many.
+        code: Stable name of why.
+        reason: The same as a sentence.
+        can_be_rebuilt: They said nothing that what is kept does not say too: an index, a list of
+            digests, the end of the message.
+    """
 
     offset: int
     length: int
     code: str
     reason: str
+    can_be_rebuilt: bool = False
 
 
 class Harvest(NamedTuple):
@@ -81,6 +93,17 @@ class Harvest(NamedTuple):
     has_footer: bool = False
     is_closed: bool = False
     preamble: Preamble | None = None
+
+    @property
+    def lacks_metadata(self) -> bool:
+        """The footer did not arrive, and what it was to say of an object nothing else says."""
+        announced = self.preamble is None or bool(self.preamble.flags & layout.FOOTER_METADATA)
+        if self.has_footer or self.is_closed or not announced:
+            return False
+        described = len(self.metadata.base)
+        return not all(
+            one.preceder or (one.number is not None and one.number < described) for one in self.whole
+        )
 
     def entry_of(self, one: Whole) -> Mapping[str, Any]:
         """Return all that is still known of an object: its preceder's keys over the others'."""
@@ -171,7 +194,8 @@ class _Reaper:
                 following = self._next_message(at + 1, may_be_cut=not is_cut)
             resumed = self._resume(at + 1, following)
             if resumed is None:
-                self._lose(at, following, reason.code, reason.text)
+                rest = is_cut and self._is_made_anew(self._padded(at), following)
+                self._lose(at, following, reason.code, reason.text, can_be_rebuilt=rest)
                 at = following
                 break
             self._lose(at, resumed, reason.code, reason.text)
@@ -212,7 +236,8 @@ class _Reaper:
                 elif not isinstance(event, MessageBegan) or at == self._offset:
                     self._assembler.receive(event)
         except TruncatedError as error:
-            return min(sound, self._end), error
+            # Its traceback would keep the source open, with all that was read of it.
+            return min(sound, self._end), error.with_traceback(None)
         except LimitExceeded as error:
             return sound, FramingError(str(error), offset=sound, code=f"limit_{error.limit}")
         except FormatError as error:
@@ -220,8 +245,15 @@ class _Reaper:
             if ended := self._postamble_at(sound):
                 self._is_closed = True
                 return ended, None
-            return sound, error
+            return sound, error.with_traceback(None)
         return self._end, None
+
+    def _is_made_anew(self, place: int, end: int) -> bool:
+        """Return whether what is cut at `place` is an index, a list of digests or the end of the message."""
+        head = bytes(self._source.read_at(place, _TYPED)[: max(min(end - place, _TYPED), 0)])
+        if not layout.FRAME_MAGIC.startswith(head[:2]) or not head:
+            return True
+        return len(head) == _TYPED and int.from_bytes(head[2:], "big") in _MADE_ANEW
 
     def _padded(self, place: int) -> int:
         return place + layout.padding_after(place - self._offset)
@@ -250,7 +282,8 @@ class _Reaper:
         preceder, self._preceder = self._preceder, None
         entry = self._entry if preceder else {}
         if error is not None:
-            self._lose(event.offset, event.offset + event.header.total_length, error.code, error.text)
+            end = event.offset + event.header.total_length
+            self._lose(event.offset, end, error.code, error.text, can_be_rebuilt=number in _MADE_ANEW)
         elif isinstance(found, DataObject):
             known = count if self._in_order else None
             self._whole.append(Whole(event, known, found.descriptor, entry, preceder))
@@ -330,9 +363,9 @@ class _Reaper:
 
     # ---- what it comes to
 
-    def _lose(self, start: int, end: int, code: str, reason: str) -> None:
+    def _lose(self, start: int, end: int, code: str, reason: str, *, can_be_rebuilt: bool = False) -> None:
         if end > start:
-            self._losses.append(Loss(start, end - start, code, reason))
+            self._losses.append(Loss(start, end - start, code, reason, can_be_rebuilt))
 
     def _result(self, end: int, preamble: Preamble | None) -> Harvest:
         return Harvest(

@@ -60,6 +60,7 @@ def judge(source: Source, at: int, limits: Limits) -> Judged:
             elif isinstance(event, Damaged):
                 return ended(event.offset + event.size)
     except TruncatedError as error:
+        error.with_traceback(None)  # it would keep the source open
         # After damage, what comes is another message; it is looked at next.
         return ended(None if error.message_offset == at else error.message_offset)
     return Judged(size, False, proven, digests)

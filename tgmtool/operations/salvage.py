@@ -37,7 +37,7 @@ class Part(NamedTuple):
         offset: Where it begins (bytes from the start of the source).
         length: Bytes.
         fate: "kept" (copied as it is), "replaced" (lengths, index, digests, metadata: built anew) or "lost".
-        code: Stable name of why, if it is lost.
+        code: Stable name of why, if it is lost, or was damaged or cut.
         reason: The same as a sentence.
     """
 
@@ -221,7 +221,7 @@ class _Survey:
         made = rebuild(one.whole, described(one))
         self._rebuilt.append((self._written, made.objects))
         self._add(list(made.segments), made.length)
-        if not one.has_footer and not one.is_closed and not all(each.preceder for each in one.whole):
+        if one.lacks_metadata:
             self._without.append(one.offset)
         for part in _parts_of(one):
             self._part(part)
@@ -241,9 +241,11 @@ def _with_record(one: Harvest) -> Mapping[str, Any]:
         return extra  # the user's own key of that name stays
     record = {
         "objects": len(one.whole),
-        "lost": [[each.offset - one.offset, each.length, each.code] for each in one.losses][
-            :_NAMED_IN_METADATA
-        ],
+        "lost": [
+            [each.offset - one.offset, each.length, each.code]
+            for each in one.losses
+            if not each.can_be_rebuilt
+        ][:_NAMED_IN_METADATA],
     }
     return {**extra, "tgmtool": {**ours, "salvaged": record}}
 
@@ -252,7 +254,9 @@ def _parts_of(one: Harvest) -> Iterator[Part]:
     """Yield what becomes of every byte of a message that is rebuilt."""
     frames = [frame for each in one.whole for frame in (each.preceder, each.frame) if frame is not None]
     known = [Part(frame.offset, frame.header.total_length, KEPT) for frame in frames]
-    known += [Part(loss.offset, loss.length, LOST, loss.code, loss.reason) for loss in one.losses]
+    for loss in one.losses:
+        fate = REPLACED if loss.can_be_rebuilt else LOST
+        known.append(Part(loss.offset, loss.length, fate, loss.code, loss.reason))
     at = one.offset
     for part in sorted(known):
         if part.offset > at:

@@ -23,6 +23,7 @@ from .inspection import FRAME_FLAGS
 LARGEST = 16 << 20  # bytes; larger messages are left to the decoder, which takes them in pieces
 IN_PIECES = 64 << 10  # bytes of a frame from which on other threads may run while it is digested
 _MODELS, _MODELLED_FRAMES = 512, 64  # that are remembered; of a message of which a model is made
+_LARGEST_MODELLED = 1 << 20  # bytes; a larger message gains nothing by it
 _DIGEST_SIZE = 8
 _HEAD = layout.PREAMBLE_SIZE + layout.FRAME_HEADER_SIZE
 _EMPTY_FRAME = 48  # bytes; where frames stand means nothing to the checks that are asked
@@ -130,7 +131,7 @@ _UNSEEN = _Model()
 
 def _modelled(view: memoryview, start: int, length: int, objects: int) -> _Model:
     """Return the model of a message that was passed; none of a large one, which gains nothing by it."""
-    if length >= IN_PIECES:
+    if length > _LARGEST_MODELLED:
         return _UNSEEN
     message = view[start : start + length]
     end = length - layout.POSTAMBLE_SIZE
