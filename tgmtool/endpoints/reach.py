@@ -38,6 +38,10 @@ class MissingObject(SourceError):
     """There is no such object, or none any more."""
 
 
+class Unreachable(SourceError):
+    """It was tried often enough, or long enough; later it may be there again."""
+
+
 class ObjectChanged(SourceError):
     """What is there now is another version of the object than the one that was met first."""
 
@@ -133,7 +137,7 @@ class Attempts:
         """Return when it is time to try again.
 
         Raises:
-            SourceError: It was tried often enough, or long enough.
+            Unreachable: It was tried often enough, or long enough.
         """
         patience = self._patience
         self._failures += 1
@@ -142,6 +146,6 @@ class Attempts:
         elapsed = time.monotonic() - self._began
         if self._failures > patience.retries or elapsed + delay > patience.total:
             tried = f"{self._failures} attempts" if self._failures > 1 else "1 attempt"
-            raise SourceError(f"{failure} (gave up after {tried})", uri=self._name) from failure
+            raise Unreachable(f"{failure} (gave up after {tried})", uri=self._name) from failure
         if self._closed.wait(delay):
             raise SourceError("closed while it was read", uri=self._name)

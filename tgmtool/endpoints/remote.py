@@ -17,7 +17,7 @@ from ..errors import LimitExceeded
 from .access import Access
 from .base import Bytes
 from .ranges import Range, RangeSource, Store, cut, joined
-from .reach import Reach
+from .reach import Contact, Reach
 
 SUFFIX = 64 << 10  # one read tells the size and shows the last messages
 _HEAD = 64 << 10
@@ -45,6 +45,9 @@ class RemoteSource(RangeSource):
         concurrency: Ranges that are on their way at once; each is at most 4 MiB.
         max_bytes: Bytes that may be read.
 
+    Attributes:
+        version: What tells this version of the object from others, as far as its place says.
+
     Raises:
         SourceError: It is not there, or cannot be read in ranges.
     """
@@ -60,13 +63,30 @@ class RemoteSource(RangeSource):
         self._began = time.monotonic()
         self._lock = threading.RLock()
         self._pool: ThreadPoolExecutor | None = None
+        self._turn_to(reach.contact(SUFFIX if max_bytes is None else min(SUFFIX, max_bytes)))
+
+    def _turn_to(self, contact: Contact) -> None:
+        """Begin with a version of which nothing else is known."""
+        self.version = contact.version
         self._store = Store(_HELD)
         self._stride = _Stride()
         self._end, self._ahead = 0, _HEAD
-        contact = reach.contact(SUFFIX if max_bytes is None else min(SUFFIX, max_bytes))
         self._size = contact.size
-        self._asked = len(contact.data)
+        self._asked += len(contact.data)
         self._tail = contact.offset, contact.data  # never forgotten: every search for the end begins here
+
+    def renew(self) -> bool:
+        """Turn to the version that is there now; return whether it is another one.
+
+        Raises:
+            MissingObject: There is none now.
+            SourceError: It cannot be reached.
+        """
+        with self._lock:
+            contact = self._reach.contact_again(SUFFIX)
+            if contact is not None:
+                self._turn_to(contact)
+            return contact is not None
 
     @property
     def spent(self) -> Spent:
