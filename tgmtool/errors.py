@@ -167,3 +167,20 @@ class SourceError(TgmError, OSError):
     def __init__(self, text: str, *, uri: str) -> None:
         super().__init__(f"{uri}: {text}")
         self.uri = uri
+
+
+class CannotResume(TgmError):
+    """A saved position does not fit the data; nothing was read from any other position instead.
+
+    Attributes:
+        reason: "wrong_file", "out_of_window", "not_a_boundary", "ended" or "unreadable" (the saved position).
+    """
+
+    def __init__(self, text: str, *, reason: str, uri: str) -> None:
+        super().__init__(f"{uri}: cannot resume ({reason}): {text}")
+        self.reason = reason
+        self.uri = uri
+
+
+class ProducerError(TgmError):
+    """The producer said that it failed, and why."""

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 
 from ..errors import (
+    CannotResume,
     CodecUnavailable,
     EncodeError,
     FormatError,
     LimitExceeded,
+    ProducerError,
     SourceError,
     TgmError,
     TruncatedError,
@@ -41,7 +43,7 @@ TABLE = (
     (BROKEN_PIPE, "the reader of a byte output went away"),
     (143, "SIGTERM, after cleaning up"),
 )
-_RANK = (FAILED, NO, PRODUCER_ERROR, INCOMPLETE, LOSS, OK)
+_RANK = (FAILED, CANNOT_RESUME, NO, PRODUCER_ERROR, INCOMPLETE, LOSS, OK)
 
 
 class Stopped(BaseException):
@@ -90,6 +92,8 @@ def status_of(error: BaseException) -> int:
     kinds: tuple[tuple[type[BaseException], int], ...] = (
         (UsageError, USAGE),
         (TimeLimit, TIME_LIMIT),
+        (CannotResume, CANNOT_RESUME),
+        (ProducerError, PRODUCER_ERROR),
         (TruncatedError, INCOMPLETE),
         (FormatError, NO),
         (EncodeError, NO),

@@ -144,7 +144,7 @@ class Raw(Show):
                 self._held = piece
                 return 0
             self._held = None
-        source = steps.followers[0].source
+        source = steps.tracks[0].source
         assert source is not None
         self._relay.pass_on(source, piece)
         return 1

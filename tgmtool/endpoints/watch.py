@@ -22,6 +22,7 @@ _IN_MODIFY, _IN_ATTRIB, _IN_CLOSE_WRITE = 0x2, 0x4, 0x8
 _IN_MOVED_TO, _IN_CREATE, _IN_DELETE_SELF, _IN_MOVE_SELF = 0x80, 0x100, 0x400, 0x800
 _FILE_EVENTS = _IN_MODIFY | _IN_ATTRIB | _IN_CLOSE_WRITE | _IN_DELETE_SELF | _IN_MOVE_SELF
 _FOLDER_EVENTS = _IN_MOVED_TO | _IN_CREATE
+_IN_IGNORED = 0x8000
 _TURN_MS = 50
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
 
@@ -35,6 +36,9 @@ class Watch(Protocol):
     async def wait_async(self, timeout: float) -> None:
         """As `wait`. Cancelling leaves nothing behind."""
 
+    def add(self, paths: Iterable[str]) -> None:
+        """Watch these files too; those that cannot be watched are left to polling."""
+
     def close(self) -> None:
         """Stop watching."""
 
@@ -43,7 +47,7 @@ def watch(paths: Iterable[str], *, events: bool = True) -> Watch:
     """Return a watch over `paths`, which need not exist yet.
 
     Args:
-        paths: Files.
+        paths: Files; with a `/` at the end, folders into which files are put.
         events: False to poll only.
     """
     names = list(paths)
@@ -68,6 +72,9 @@ class Polling:
         """Sleep."""
         await asyncio.sleep(timeout)
 
+    def add(self, paths: Iterable[str]) -> None:
+        """Nothing to add to."""
+
     def close(self) -> None:
         """Nothing to stop."""
 
@@ -87,9 +94,9 @@ class Inotify:
         self._paths = paths
         self._poller = select.poll()
         self._poller.register(self._descriptor, select.POLLIN)
+        self._lost = False  # a folder went away: nobody tells when it is there again
         try:
-            for folder in {os.path.dirname(path) or "." for path in paths}:
-                self._add(folder, _FOLDER_EVENTS)
+            self._watch_folders()
             self._watch_files()
         except OSError:
             self.close()
@@ -100,9 +107,24 @@ class Inotify:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), path)
 
+    def _watch_folders(self) -> None:
+        folders = {os.path.dirname(path) or "." for path in self._paths}
+        inboxes = {os.path.dirname(path) for path in self._paths if path.endswith("/")}
+        for folder in folders:
+            self._add(folder, _FOLDER_EVENTS | (_IN_CLOSE_WRITE if folder in inboxes else 0))
+
+    def add(self, paths: Iterable[str]) -> None:
+        """Watch these files too; those that cannot be watched are left to polling."""
+        self._paths = list(dict.fromkeys([*self._paths, *paths]))
+        with contextlib.suppress(OSError):
+            self._watch_folders()
+            self._watch_files()
+
     def _watch_files(self) -> None:
         """Watch every file that exists now; a second time changes nothing."""
         for path in self._paths:
+            if path.endswith("/"):
+                continue
             with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                 self._add(path, _FILE_EVENTS)
 
@@ -110,6 +132,15 @@ class Inotify:
         """Return at a notice or after `timeout` seconds."""
         self._poller.poll(max(timeout, 0) * 1000)
         self._drain()
+
+    def _look_for_lost(self) -> None:
+        """Watch folders again that went away and came back; until then there is polling."""
+        try:
+            self._watch_folders()
+            self._watch_files()
+        except OSError:
+            return
+        self._lost = False
 
     async def wait_async(self, timeout: float) -> None:
         """Return at a notice or after `timeout` seconds."""
@@ -130,6 +161,9 @@ class Inotify:
         with contextlib.suppress(BlockingIOError):
             while notices := os.read(self._descriptor, 65536):
                 folder_changed = folder_changed or _mentions(notices, _FOLDER_EVENTS | _IN_MOVE_SELF)
+                self._lost = self._lost or _mentions(notices, _IN_IGNORED)
+        if self._lost:
+            self._look_for_lost()
         if folder_changed:
             with contextlib.suppress(OSError):  # the next poll looks anyway
                 self._watch_files()
@@ -184,6 +218,9 @@ class WatchFiles:
     async def wait_async(self, timeout: float) -> None:
         """Return at a notice or after `timeout` seconds, give or take a turn."""
         await asyncio.to_thread(self.wait, timeout)
+
+    def add(self, paths: Iterable[str]) -> None:
+        """Its folders are watched whole; a file of another folder is left to polling."""
 
     def close(self) -> None:
         """Stop watching."""

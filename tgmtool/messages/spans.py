@@ -111,12 +111,14 @@ class Notice(NamedTuple):
     Attributes:
         event: "appeared", "removed", "replaced" or "truncated" (the file); "gap" (bytes that belong to
             no whole message), "invalid" (a frame or message whose framing is sound and whose content
-            is not), "cut" (the end: a message that is not finished).
+            is not), "cut" (the end: a message that is not finished); "end", "error", "note" (a producer
+            says something about its stream) and "order" (`code` says how messages are out of order).
         source: The file's name.
         offset: Where (bytes from the start of the file).
         length: How many bytes.
         code: Stable snake_case name of the reason, for "gap", "invalid" and "cut".
-        reason: The same as a sentence.
+        reason: The same as a sentence; what the producer said, for "error" and "note".
+        stream: The message's place in its stream, as it says itself (see `messages/stream.py`).
     """
 
     event: str
@@ -125,6 +127,7 @@ class Notice(NamedTuple):
     length: int = 0
     code: str = ""
     reason: str = ""
+    stream: Mapping[str, Any] = {}
 
 
 class Piece(NamedTuple):

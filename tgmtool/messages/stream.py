@@ -152,6 +152,11 @@ class Ledger:
 
     def receive(self, place: Place) -> Iterator[tuple[str, str]]:
         """Take the next message's place; yield (code, text) of what is wrong with it."""
+        yield from self.problems(place)
+        self.take(place)
+
+    def problems(self, place: Place) -> Iterator[tuple[str, str]]:
+        """Yield (code, text) of what is wrong with a message's place, without taking it."""
         # The numbers of a file that continues another one go on from there, wherever that is.
         first = place.seq if "prev" in place.rest else 0
         expected = self._next.get(place.who, first)
@@ -169,7 +174,10 @@ class Ledger:
             yield "seq_duplicate", f"{place.who}: number {place.seq} once more"
         elif place.seq < expected:
             yield "seq_reversed", f"{place.who}: number {place.seq} after {expected - 1}"
-        self._next[place.who] = max(expected, place.seq + 1)
+
+    def take(self, place: Place) -> None:
+        """The message at this place has come."""
+        self._next[place.who] = max(self._next.get(place.who, 0), place.seq + 1)
         self._moved.pop(place.who, None)
         if place.successor is not None:
             self._moved[place.who] = place.successor

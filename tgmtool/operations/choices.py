@@ -25,13 +25,28 @@ class Choices:
         last: Begin with the last so many units; None for all. On a pipe all, unless it is given:
             then so many are held in memory until the pipe ends.
         skip: Pass over so many units at the beginning; used when `last` is None.
-        start: "start", "end", or "offset:N" (a message must begin at byte N); overrides `last` and `skip`.
+        start: "start", "end", "offset:N" (a message must begin at byte N), "seq:N" or "seq:SENDER:N" (the
+            first message with that number or a higher one); overrides `last` and `skip`.
         poll: Seconds between two looks; notices of the system make it sooner.
         notices: Use them. False on file systems where they do not arrive.
         by_name: Follow the name: a replaced file is begun anew. False: the file that was opened.
         retry: A file that is not there, or cannot be read, is tried again at every look.
         wait_for: Seconds for which a file may not exist at the start.
         pid: Stop when this process is gone and everything was read.
+        while_command: Stop when this command, run again and again, fails and everything was read.
+        until_exists: Stop when this file is there and everything was read.
+        chans: Only these channels are handed out, and only their ends count; all if empty.
+        producers: So many senders must have ended before following stops; None: all that were seen.
+        any_end: Of several places, stop when the senders of one have ended.
+        forever: Do not stop when senders have ended.
+        commit: When a file in a folder is whole: "rename" (it has its name) or "sentinel" (`NAME.done`).
+        state: File that remembers how far everything was handed out. A unit counts as taken when the
+            next one is asked for. It is written at most every `state_period` seconds, and at the end.
+        state_reset: Forget what it holds.
+        state_period: Seconds; 0 for each unit.
+        ack: File to which acknowledgments are written whenever the state would be.
+        ack_sender: Who acknowledges.
+        flush: Called before state and acknowledgments are written: makes durable what was taken.
         until: Stop after the first unit for which this is true; it is handed out.
         count: Stop after so many units.
         idle_timeout: Raise TimeLimit after so many seconds without anything new.
@@ -53,6 +68,19 @@ class Choices:
     retry: bool = False
     wait_for: float = 0.0
     pid: int | None = None
+    while_command: str | None = None
+    until_exists: str | None = None
+    chans: frozenset[str] = frozenset()
+    producers: int | None = None
+    any_end: bool = False
+    forever: bool = False
+    commit: str = "rename"
+    state: str | None = None
+    state_reset: bool = False
+    state_period: float = 1.0
+    ack: str | None = None
+    ack_sender: str | None = None
+    flush: Callable[[], object] | None = None
     until: Callable[[Found], bool] | None = None
     count: int | None = None
     idle_timeout: float | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..endpoints import open_source, shown
@@ -23,9 +23,11 @@ from ..messages.spans import FrameSpan, Notice, Piece
 from ..wire import layout
 from ..wire.decoder import Decoder
 from ..wire.events import Damaged, Event, FrameBegan, FrameEnded, MessageBegan, MessageEnded
+from ..wire.frametypes import HEADER_METADATA
 from .drive import drive, named
 from .gaps import gap_of, gap_of_cut
 from .growing import GrowingFile
+from .ordering import Order
 
 _ANCHOR_SIZE = layout.FRAME_FOOTER_SIZE
 _SETTLE_NEAR_END = 1 << 20  # damage further from the end than this is not a page in flight
@@ -39,6 +41,38 @@ class _Mark(NamedTuple):
 
     offset: int
     data: bytes
+
+
+def _status_of_name(path: str) -> os.stat_result:
+    """Return what the name stands for now.
+
+    It is opened for that: network file systems keep what `stat` says for seconds, and ask again at
+    an open. That freshens the size of the file that is held open, too.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except PermissionError:
+        return os.stat(path)
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Point(NamedTuple):
+    """A place between two units, from which a follower can go on.
+
+    Attributes:
+        message: Where the open message begins, or the next one will (bytes from the start of the file).
+        offset: What ends at or before it was handed out (bytes from the start of the file).
+        number: Whole messages before `message`.
+        objects: Objects of the open message so far.
+    """
+
+    message: int = 0
+    offset: int = 0
+    number: int = 0
+    objects: int = 0
 
 
 def _holds(source: FileSource, mark: _Mark | None) -> bool:
@@ -59,6 +93,7 @@ class Follower:
         by_name: Follow whatever file has the name; otherwise the file that was opened first.
         settle: Seconds for which damage at the end of the file is read again before it is believed:
             network file systems show stale bytes for a moment.
+        order: What its messages say of their stream; shared with its successors.
         limits: What the input may cost.
     """
 
@@ -74,6 +109,7 @@ class Follower:
         restore: bool = True,
         by_name: bool = True,
         settle: float = 1.0,
+        order: Order | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.place = place
@@ -87,8 +123,10 @@ class Follower:
         self._by_name = by_name
         self._settle = settle
         self._limits = limits
+        self.order = order or Order()
         self._removed = False
         self._opened_before = False
+        self._objects = 0  # of whole messages
         self._restart(start, after, messages)
 
     def _restart(self, start: int = 0, after: int = 0, messages: int = 0) -> None:
@@ -103,13 +141,39 @@ class Follower:
         self._doubt: tuple[int | None, str, float] | None = None  # damage that is being read again
         self._wrong: FormatError | LimitExceeded | None = None
         self._message = start
+        self._number = messages  # of the message that begins there
         self._streaming = False
+        self._extra: Mapping[str, Any] = {}
+        self.order.begin()
         self._padding = 0
 
     @property
     def position(self) -> int:
         """Where the next byte is awaited (bytes from the start of the file)."""
         return self._decoder.next_offset
+
+    @property
+    def point(self) -> Point:
+        """Through where everything was handed out, and the caller came back for more."""
+        offset = max(self._handed_out, self._message)
+        return Point(self._message, offset, self._number, self._assembler.count)
+
+    @property
+    def is_between(self) -> bool:
+        """No message is open, as far as was read."""
+        return self.source is None or self._decoder.next_offset == self._message
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Whole messages and objects so far, with those that were passed over."""
+        return self._assembler.messages, self._objects + self._assembler.count
+
+    def marks_hold(self) -> bool:
+        """Return whether what was read last still stands in the file."""
+        source = self.source
+        if not isinstance(source, FileSource):
+            return True
+        return _holds(source, self._anchor) and _holds(source, self._latest)
 
     def open(self) -> bool:
         """Open the file if it is there; return whether it is open.
@@ -193,6 +257,7 @@ class Follower:
         whole = self._anchor.offset + _ANCHOR_SIZE if self._anchor else self._message
         if size < whole or not _holds(source, self._anchor):
             yield Notice("truncated", self.name, size, max(whole - size, 0))
+            self.order.damaged()
             self._restart()
         elif size < self._decoder.next_offset or not _holds(source, self._latest):
             # Only what stands after the last whole object went away: a writer that mends its own tail.
@@ -212,7 +277,7 @@ class Follower:
         if not isinstance(source, FileSource):
             return
         try:
-            named_now = os.stat(self.name)
+            named_now = _status_of_name(self.name)
         except OSError:
             if not self._removed:
                 self._removed = True
@@ -232,6 +297,7 @@ class Follower:
         yield Notice("replaced", self.name)
         source.close()
         self.source = None
+        self.order.damaged()
         self._restart()
         if self.open():
             yield from self._read()
@@ -273,8 +339,11 @@ class Follower:
         return True
 
     def _take(self, event: Event) -> Iterator[Found]:
+        repeated = isinstance(event, FrameEnded) and self.order.frame(event)
         if isinstance(event, FrameEnded) and self._passed_over(event):
             self._assembler.pass_over()
+            if not self.order.shown:
+                self._handed_out = max(self._handed_out, event.offset + event.header.total_length)
             return
         found: Any = None
         wrong: FormatError | LimitExceeded | None = None
@@ -286,30 +355,43 @@ class Follower:
         except LimitExceeded as error:
             wrong = self._wrong = error
         if isinstance(event, FrameEnded):
-            yield from self._frame_ended(event, found, wrong)
+            if event.header.type == HEADER_METADATA and wrong is None:
+                self._extra = self._assembler.metadata.extra
+                yield from self.order.metadata(self._extra, self.name, self._message)
+            yield from self._frame_ended(event, found, wrong, repeated=repeated)
         elif isinstance(event, FrameBegan):
             self._padding = event.padding
             if self._passed_over(event) and self.source is not None and self.source.seekable:
                 self._decoder.skip_frame()
         elif isinstance(event, MessageBegan):
             self._message = event.offset
+            self._number = self._assembler.messages
             self._streaming = event.preamble.is_streaming
             self._wrong = None
+            self._extra = {}
+            self.order.begin()
         elif isinstance(event, MessageEnded):
             yield from self._message_ended(event, found, wrong)
         elif isinstance(event, Damaged):
             self.lost_data = True
+            self.order.damaged()
             gap = gap_of(event)
             yield Notice("gap", self.name, gap.offset, gap.length, gap.code, gap.reason)
             self._message = self._handed_out = event.offset + event.size
+            self._number = self._assembler.messages
 
     def _passed_over(self, event: FrameBegan | FrameEnded) -> bool:
         """The frame is an object that was handed out before, or is not wanted."""
         header = event.header
-        return header.row.is_object and event.offset + header.total_length <= self._handed_out
+        if not header.row.is_object:
+            return False
+        return not self.order.shown or event.offset + header.total_length <= self._handed_out
+
+    # What is handed out counts as such after the caller came back for more: so `point` never covers
+    # what the caller was still busy with when it stopped.
 
     def _frame_ended(
-        self, event: FrameEnded, found: Any, wrong: FormatError | LimitExceeded | None
+        self, event: FrameEnded, found: Any, wrong: FormatError | LimitExceeded | None, *, repeated: bool
     ) -> Iterator[Found]:
         end = event.offset + event.header.total_length
         self._latest = _Mark(end - _ANCHOR_SIZE, self._footer_of(event))
@@ -317,23 +399,24 @@ class Follower:
             self._anchor = self._latest
         if end <= self._handed_out or self._unit == "message":
             return
-        if wrong is not None:
-            yield self._invalid(event.offset, event.header.total_length, wrong)
-        if self._unit == "frame":
-            yield FrameSpan(
-                event.offset,
-                event.header.total_length,
-                event.header.type,
-                event.header.flags,
-                self._assembler.messages,
-                self._message,
-                self._padding,
-                event.stored_digest,
-            )
-        elif self._unit == "object" and isinstance(found, DataObject):
-            yield found
-        elif self._unit == "piece":
-            yield self._piece(end, ends=False)
+        if self.order.shown:
+            if wrong is not None:
+                yield self._invalid(event.offset, event.header.total_length, wrong)
+            if self._unit == "frame":
+                yield FrameSpan(
+                    event.offset,
+                    event.header.total_length,
+                    event.header.type,
+                    event.header.flags,
+                    self._assembler.messages,
+                    self._message,
+                    self._padding,
+                    event.stored_digest,
+                )
+            elif self._unit == "object" and isinstance(found, DataObject) and not repeated:
+                yield found
+            elif self._unit == "piece":
+                yield self._piece(end, ends=False)
         self._handed_out = end
 
     def _message_ended(
@@ -342,15 +425,23 @@ class Follower:
         end = event.offset + event.length
         if self._unit == "message":
             wrong = self._wrong
+        said: list[Notice] = []
         if end > self._handed_out:
-            if wrong is not None:
-                yield self._invalid(event.offset, event.length, wrong)
-            elif self._unit == "message" and isinstance(found, Message):
-                yield found
-            if self._unit == "piece":
-                yield self._piece(end, ends=True)
+            extra = found.metadata.extra if isinstance(found, Message) else self._extra
+            said = self.order.end(extra, self.name, event.offset, event.length, event.objects)
+            if self.order.shown:
+                if wrong is not None:
+                    yield self._invalid(event.offset, event.length, wrong)
+                elif self._unit == "message" and isinstance(found, Message) and not self.order.repeats:
+                    yield found
+                if self._unit == "piece":
+                    yield self._piece(end, ends=True)
             self._handed_out = end
+        self.order.take()
+        self._objects += event.objects
         self._message = end
+        self._number = self._assembler.messages
+        yield from said
 
     def _piece(self, end: int, *, ends: bool) -> Piece:
         """Return what is whole and was not handed out yet, through `end`."""

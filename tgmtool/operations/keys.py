@@ -144,6 +144,8 @@ def _of_notice(found: Notice, file: str, _extra: Mapping[str, Any] | None) -> Ke
         own["code"] = found.code
     if found.reason:
         own["reason"] = found.reason
+    if found.stream:
+        own["stream"] = found.stream
     return Keys(own)
 
 

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, closing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, aclosing, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from ..endpoints import is_remote, shown
+from ..endpoints import STDIO, is_remote, shown
 from ..endpoints.base import Source
 from ..endpoints.stdio import StreamSource
 from ..endpoints.watch import Watch, watch
 from ..errors import SourceError, TgmError
 from ..messages.spans import Notice
+from ..messages.stream import Place
 from .choices import UNITS, Choices
-from .follow import Follower, Found
-from .starts import start_of, where_last_begin
+from .follow import Found
+from .keeper import Keeper
+from .lifelines import lifelines_of
+from .starts import check_start
+from .tracks import Track, is_pipe, key_of, track_of
 
 
 class TimeLimit(TgmError):
@@ -33,44 +36,82 @@ class Tail:
     """The steps of following; `tail` and `atail` are the loops around them.
 
     Args:
-        places: Paths, `-`, or Sources.
+        places: Paths, folders, `-`, or Sources.
         choices: How.
 
     Attributes:
         matched: `until` was true for a unit, or `until` was not given.
-        lost_data: Gaps or invalid frames were passed over.
         cut: A message was not finished when following stopped.
         failed: Files that could not be read.
         current: Name of the file that what was yielded last comes from.
+        on_look: Called after every look, for whoever shows how it goes.
+
+    Raises:
+        SourceError: The state or the acknowledgments cannot be written.
+        CannotResume: The state file holds no state.
+        ValueError: A choice that does not exist.
     """
 
     def __init__(self, places: Sequence[Any], choices: Choices) -> None:
         if choices.unit not in UNITS:
             raise ValueError(f"unit must be one of {', '.join(UNITS)}, not {choices.unit!r}")
+        check_start(choices.start)
         self.choices = choices
         self.matched = choices.until is None
         self.cut = False
-        self.failed: list[SourceError] = []
+        self.failed: list[TgmError] = []
         self.current = ""
+        self.on_look: Callable[[], object] = lambda: None
         self._places = list(places)
-        self._followers: list[Follower] = []
+        self._tracks: list[Track] = []
         self._waiting = list(places)  # not there yet
-        self._began = self._newest = time.monotonic()
+        self._began = self.newest = time.monotonic()
         self._shown = 0
         self._stop = False
         self._watch: Watch | None = None
         self._interruption: BaseException | None = None
         self._interruptible = False
+        self._lifelines = lifelines_of(choices)
+        self._keeper = Keeper(choices)
 
     @property
     def lost_data(self) -> bool:
-        """Gaps or invalid frames were passed over."""
-        return any(follower.lost_data for follower in self._followers)
+        """Gaps or invalid frames were passed over, or messages are missing."""
+        return any(track.has_lost() for track in self._tracks)
 
     @property
-    def followers(self) -> Sequence[Follower]:
-        """One per file that was opened."""
-        return self._followers
+    def tracks(self) -> Sequence[Track]:
+        """One per place that was opened."""
+        return self._tracks
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the user should know before it begins."""
+        return self._keeper.warnings
+
+    @property
+    def stopped_early(self) -> bool:
+        """It was `until`, `count` or the caller that ended it."""
+        return self._stop
+
+    def error(self) -> Place | None:
+        """Return the first error that a producer ended with, or None."""
+        return next((found for track in self._tracks if (found := track.order.ledger.error())), None)
+
+    def missing_ends(self) -> list[str]:
+        """Return who has not ended: the open senders, and places where nobody ever spoke."""
+        found = []
+        for track in self._tracks:
+            senders = track.order.ledger.senders
+            found += [str(who) for who in track.order.ledger.open_senders()]
+            missing = (self.choices.producers or 1) - len(senders)
+            if missing > 0:
+                found.append(f"{missing} of {self.choices.producers or 1} producers in {track.key}")
+        return found
+
+    def stop(self) -> None:
+        """End following after the unit that was handed out last."""
+        self._stop = True
 
     def interrupt(self, reason: BaseException) -> None:
         """Stop soon; from a signal handler. Raises `reason` at once only where nothing is half done."""
@@ -109,52 +150,66 @@ class Tail:
     def start_watching(self) -> Watch:
         """Return the watch over the files, made when it is first needed."""
         if self._watch is None:
-            paths = [os.fspath(p) for p in self._places if isinstance(p, str | os.PathLike) and p != "-"]
+            paths = [_watched(p) for p in self._places if isinstance(p, str | os.PathLike) and p != STDIO]
+            if self.choices.until_exists is not None:
+                paths.append(self.choices.until_exists)
             self._watch = watch(paths, events=self.choices.notices)
         return self._watch
 
     def close(self) -> None:
-        """Let go of files and watch."""
-        for follower in self._followers:
-            follower.close()
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
+        """Write down how far everything was taken; let go of files, commands and watch."""
+        with ExitStack() as stack:
+            stack.callback(self._keeper.close)
+            for track in self._tracks:
+                stack.callback(track.close)
+            for lifeline in self._lifelines:
+                stack.callback(lifeline.close)
+            if self._watch is not None:
+                stack.callback(self._watch.close)
+                self._watch = None
+            self._keeper.write(self._tracks)
 
     # ---- steps
 
     def look(self) -> Iterator[Found]:
-        """Yield what is new in all files.
+        """Yield what is new in all places.
 
         Raises:
-            SourceError: A file cannot be read and there is no other; with several it is noted in
+            CannotResume: The state does not fit the data.
+            SourceError: State or acknowledgments cannot be written. What cannot be read is noted in
                 `failed`, and a Notice is yielded.
         """
         for place in self._appeared():
             yield from self._begin(place)
-        for follower in list(self._followers):
+        for track in list(self._tracks):
             if self._stop:
                 return
+            watched, taken = track.watched, track.taken
             try:
-                yield from self._pass_on(follower, follower.poll())
+                yield from self._pass_on(track, track.look())
             except SourceError as error:
                 if self.choices.retry and self.choices.follow:
                     continue
                 yield self._note_failure(error)
-                follower.close()
+                self._tracks.remove(track)
+                track.close()
+            if track.taken != taken:
+                self._keeper.took(self._tracks)
+            if track.watched != watched and self._watch is not None:
+                self._watch.add(track.watched)
+            _check_sender(track)
+        ended = any(track.has_ended() for track in self._tracks)
+        if self._keeper.is_needed and (ended or self._keeper.pause() <= 0):
+            self._keeper.write(self._tracks)
+        self.on_look()
 
     def gone(self) -> bool:
-        """Return whether the process that was to be watched is gone. Asked before the last look."""
-        pid = self.choices.pid
-        if pid is None:
-            return False
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False  # it lives, and belongs to somebody else
-        return _is_zombie(pid)
+        """Return whether what following is tied to gave way. Asked before the last look.
+
+        Raises:
+            SourceError: A command cannot be run.
+        """
+        return any(lifeline.is_cut() for lifeline in self._lifelines)
 
     def is_over(self, *, gone: bool) -> bool:
         """Return whether there is nothing more to wait for.
@@ -169,63 +224,82 @@ class Tail:
         now = time.monotonic()
         if self._waiting and not self._still_waiting(now):
             return True
-        open_ends = [f for f in self._followers if not f.at_end]
-        if not open_ends and not self._waiting:
+        tracks = [track for track in self._tracks if not track.at_end and not self._has_ended(track)]
+        if not tracks and not self._waiting:
             return True
-        if not choices.follow and not any(not f.source or not f.source.seekable for f in open_ends):
+        if choices.any_end and any(self._has_ended(track) for track in self._tracks):
+            return True
+        if not choices.follow and not any(is_pipe(track) for track in tracks):
             return not self._waiting
         if choices.timeout is not None and now - self._began >= choices.timeout:
             raise TimeLimit(f"--timeout: {choices.timeout:g} s passed")
-        if choices.idle_timeout is not None and now - self._newest >= choices.idle_timeout:
+        if choices.idle_timeout is not None and now - self.newest >= choices.idle_timeout:
             raise TimeLimit(f"--idle-timeout: nothing new for {choices.idle_timeout:g} s")
         return False
 
     def pause(self) -> float:
         """Return how many seconds to wait at most before the next look."""
         choices, now = self.choices, time.monotonic()
-        pause = choices.poll
+        pauses = [choices.poll]
         if self._waiting and choices.wait_for:
-            pause = min(pause, self._began + choices.wait_for - now)
+            pauses.append(self._began + choices.wait_for - now)
         if choices.timeout is not None:
-            pause = min(pause, self._began + choices.timeout - now)
+            pauses.append(self._began + choices.timeout - now)
         if choices.idle_timeout is not None:
-            pause = min(pause, self._newest + choices.idle_timeout - now)
-        if choices.pid is not None:
-            pause = min(pause, 0.2)
-        return max(pause, 0.001)
+            pauses.append(self.newest + choices.idle_timeout - now)
+        if self._keeper.is_needed:
+            pauses.append(self._keeper.pause())
+        pauses += [lifeline.pause for lifeline in self._lifelines]
+        pauses += [track.pause for track in self._tracks if track.pause is not None]
+        return max(min(pauses), 0.001)
 
     def pipes(self) -> list[StreamSource]:
         """Return the sources that have to be waited for by themselves."""
-        sources = (follower.source for follower in self._followers if not follower.at_end)
+        sources = (track.source for track in self._tracks if not track.at_end)
         return [source for source in sources if isinstance(source, StreamSource)]
 
     def finish(self) -> Iterator[Found]:
-        """Yield what is left in all files, and "cut" notices for messages that are not finished."""
-        for follower in self._followers:
+        """Yield what is left in all places, and "cut" notices for messages that are not finished."""
+        for track in self._tracks:
             if self._stop:
                 return
-            for found in self._pass_on(follower, follower.finish()):
-                if isinstance(found, Notice) and found.event == "cut":
-                    self.cut = True
-                yield found
+            yield from self._pass_on(track, track.finish())
+            if not track.order.begun and not self._stop:
+                wanted = track.order.wanted
+                self.failed.append(
+                    SourceError(f"no message with number {wanted.seq} or higher", uri=track.name)
+                )
 
     # ---- their parts
 
-    def _pass_on(self, follower: Follower, found: Iterator[Found]) -> Iterator[Found]:
-        self.current = follower.name
+    def _has_ended(self, track: Track) -> bool:
+        return self.choices.follow and not self.choices.forever and track.has_ended()
+
+    def _pass_on(self, track: Track, found: Iterator[Found]) -> Iterator[Found]:
+        taken = False
         for one in found:
-            self._newest = time.monotonic()
+            if taken:  # asking for this one said so
+                self._keeper.took(self._tracks)
+            self.newest = time.monotonic()
+            self.current = track.name
+            if isinstance(one, Notice) and one.event == "cut":
+                self.cut = True
             with self._breakable():
                 yield one
-            if isinstance(one, Notice):
-                continue
-            self._shown += 1
-            if self.choices.until is not None and self.choices.until(one):
-                self.matched = self._stop = True
-            if self._shown == self.choices.count:
-                self._stop = True
+            taken = True
+            if not isinstance(one, Notice):
+                self._shown += 1
+                if self.choices.until is not None and self.choices.until(one):
+                    self.matched = self._stop = True
+                if self._shown == self.choices.count:
+                    self._stop = True
             if self._stop:
-                return
+                break
+        if self._stop and self._keeper.is_active:
+            with suppress(TgmError):  # what comes next is not ours any more
+                next(found, None)
+        if taken:
+            self._keeper.took(self._tracks)
 
     def _appeared(self) -> list[Any]:
         """Return the places that are there now and were not."""
@@ -234,48 +308,21 @@ class Tail:
         return there
 
     def _begin(self, place: Any) -> Iterator[Found]:
-        """Open a place where `choices` say; yield what a pipe's last units are."""
+        """Open a place where state and choices say; yield what a pipe's last units are."""
         choices = self.choices
+        track = track_of(place, choices, self._keeper.entry_of(key_of(place)))
         try:
-            follower = self._follower(place)
-            follower.open()
+            track.open()
         except SourceError as error:
             if choices.retry and choices.follow:
                 self._waiting.append(place)
                 return
             yield self._note_failure(error)
             return
-        self._followers.append(follower)
-        if isinstance(follower.source, StreamSource) and choices.last is not None and choices.start is None:
-            held: deque[Found] = deque(maxlen=choices.last)
-            notices: list[Found] = []
-            for found in follower.finish():
-                (notices if isinstance(found, Notice) else held).append(found)
-            for found in (*notices, *held):
-                if isinstance(found, Notice) and found.event == "cut":
-                    self.cut = True
-            yield from self._pass_on(follower, iter((*held, *notices)))
-
-    def _follower(self, place: Any) -> Follower:
-        choices = self.choices
-        start = after = messages = 0
-        if choices.start is not None and choices.start != "start":
-            start, messages = start_of(place, choices)
-            after = start
-        elif choices.start is None and (choices.last is not None or choices.skip) and _is_seekable(place):
-            start, after, messages = where_last_begin(place, choices)
-        return Follower(
-            place,
-            unit=choices.unit,
-            start=start,
-            after=after,
-            messages=messages,
-            verify=choices.verify,
-            restore=choices.restore,
-            by_name=choices.by_name and choices.follow,
-            settle=choices.settle if choices.follow else 0.0,
-            limits=choices.limits,
-        )
+        self._tracks.append(track)
+        self._keeper.took(self._tracks)
+        if is_pipe(track) and choices.last is not None and choices.start is None:
+            yield from self._pass_on(track, track.last_of_pipe(choices.last))
 
     def _still_waiting(self, now: float) -> bool:
         choices = self.choices
@@ -287,7 +334,7 @@ class Tail:
             waited = f" after {choices.wait_for:g} s" if choices.wait_for else ""
             self.failed.append(SourceError(f"no such file{waited}", uri=_name_of(place)))
         self._waiting = []
-        return bool(self._followers)
+        return bool(self._tracks)
 
     def _note_failure(self, error: SourceError) -> Notice:
         self.failed.append(error)
@@ -358,12 +405,6 @@ async def afollow(steps: Tail) -> AsyncGenerator[Found, None]:
         yield one
 
 
-def _is_seekable(place: Any) -> bool:
-    if isinstance(place, Source):
-        return place.seekable
-    return place != "-" and (is_remote(place) or os.path.isfile(place))
-
-
 def _exists(place: Any) -> bool:
     if not isinstance(place, str | os.PathLike) or place == "-" or is_remote(place):
         return True
@@ -378,10 +419,16 @@ def _name_of(place: Any) -> str:
     return place.name if isinstance(place, Source) else shown(os.fspath(place))
 
 
-def _is_zombie(pid: int) -> bool:
-    """A process that ended but was not waited for by its parent writes no more."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as status:
-            return status.read().rpartition(b")")[2].split()[0] == b"Z"
-    except (OSError, IndexError):
-        return False  # not Linux
+def _watched(place: Any) -> str:
+    path = os.fspath(place)
+    return os.path.join(path, "") if os.path.isdir(path) else path
+
+
+def _check_sender(track: Track) -> None:
+    """Refuse to begin at a number that several senders have."""
+    senders = track.order.ambiguous
+    if len(senders) > 1 and track.order.wanted.sender is None:
+        names = ", ".join(sorted(who.sender for who in senders)[:10])
+        raise SourceError(
+            f"a number of which sender? {names} are in it; say --from seq:SENDER:N", uri=track.name
+        )

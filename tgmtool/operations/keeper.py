@@ -1,0 +1,112 @@
+"""Write down how far everything was taken: the state file, and the acknowledgments.
+
+It is separate from following because it must come last: what is written here is only true once the
+output is safe. An interruption leaves the state of a moment ago, never one that is ahead.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from ..messages.stream import Sender
+from .acks import EVERY_BYTES, EVERY_SECONDS, Acks
+from .choices import Choices
+from .cursor import StateFile
+from .tracks import Track
+
+
+class Keeper:
+    """Keeps state and acknowledgments, as far as they are asked for.
+
+    Args:
+        choices: How.
+
+    Raises:
+        SourceError: A file cannot be written, is in use, or holds something else.
+        CannotResume: The state file holds no state.
+    """
+
+    def __init__(self, choices: Choices) -> None:
+        self._choices = choices
+        self._state: StateFile | None = None
+        self._acks: Acks | None = None
+        self._dirty = False
+        self._written = time.monotonic()
+        self._size = 0  # bytes that were taken when it was written
+        self._period = choices.state_period if choices.state else EVERY_SECONDS
+        if choices.state is not None:
+            self._state = StateFile(choices.state, reset=choices.state_reset)
+        try:
+            if choices.ack is not None:
+                self._acks = Acks(choices.ack, choices.ack_sender, choices.limits)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know."""
+        return [self._acks.warning] if self._acks is not None and self._acks.warning else []
+
+    def entry_of(self, key: str) -> Any:
+        """Return what is remembered of a place, or None."""
+        return None if self._state is None else self._state.entries.get(key)
+
+    @property
+    def is_active(self) -> bool:
+        """Anything is kept at all."""
+        return self._state is not None or self._acks is not None
+
+    @property
+    def is_needed(self) -> bool:
+        """There is something to write."""
+        return self._dirty and self.is_active
+
+    def took(self, tracks: Iterable[Track]) -> None:
+        """Something was taken; write it down if it is time to."""
+        self._dirty = True
+        if not self.is_active:
+            return
+        if self.pause() <= 0 or (self._acks is not None and _size_of(tracks) - self._size >= EVERY_BYTES):
+            self.write(tracks)
+
+    def pause(self) -> float:
+        """Return the seconds until it is time to write."""
+        return self._written + self._period - time.monotonic()
+
+    def write(self, tracks: Iterable[Track]) -> None:
+        """Write down how far all places are, if anything was taken since the last time.
+
+        Raises:
+            SourceError: It cannot be written; what was written before still holds.
+        """
+        if not self.is_needed:
+            return
+        if self._choices.flush is not None:
+            self._choices.flush()
+        numbers: dict[Sender, int] = {}
+        for track in tracks:
+            numbers |= track.order.last_numbers()
+            entry = None if self._state is None else track.entry()
+            if entry is not None and self._state is not None:
+                self._state.entries[track.key] = entry
+        if self._state is not None:
+            self._state.save(self._state.entries)
+        if self._acks is not None:
+            self._acks.write(numbers)
+        self._dirty = False
+        self._written = time.monotonic()
+        self._size = _size_of(tracks)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._state is not None:
+            self._state.close()
+        if self._acks is not None:
+            self._acks.close()
+
+
+def _size_of(tracks: Iterable[Track]) -> int:
+    return sum(track.taken for track in tracks)

@@ -1,0 +1,390 @@
+"""Where each of the places that are followed is: a file and its successors, or a folder of files.
+
+It is separate from one file's follower because a producer may go on in another file, and from `tail`
+because the clock and the reasons to stop are about all places together.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..endpoints import STDIO, is_remote
+from ..endpoints.base import Source
+from ..endpoints.stdio import StreamSource
+from ..errors import CannotResume, SourceError
+from ..messages.spans import Notice
+from .choices import Choices
+from .cursor import Cursor, parsed, refused
+from .follow import Follower, Found
+from .inbox import Inbox
+from .ordering import Order, Wanted
+from .starts import begin_at
+
+Entry = dict[str, Any]
+
+
+class Track:
+    """A file, then the files in which its senders go on.
+
+    Args:
+        place: A path, `-`, or a Source.
+        choices: How to follow.
+        entry: What the state file holds of it, or None.
+
+    Attributes:
+        follower: Of the file that is read now.
+        order: What the messages of all its files say of their stream.
+        files: Files that were read to their end, before this one.
+    """
+
+    def __init__(self, place: Any, choices: Choices, entry: Mapping[str, Any] | None = None) -> None:
+        self.place = place
+        self.choices = choices
+        self.key = key_of(place)
+        self._entry = entry
+        self.order = Order(_wanted(choices, resumed=entry is not None))
+        self.follower: Follower | None = None
+        self.lost_data = False
+        self.files = 0
+        self.size = 0  # bytes of the files that were read to their end
+        self._counts = (0, 0)  # messages and objects in them
+        self._visited: list[str] = []
+        self._first: Iterator[Found] = iter(())
+        self._dead_end = False
+
+    # ---- for those who wait
+
+    @property
+    def at_end(self) -> bool:
+        """Nothing more can come: a pipe whose writers are gone."""
+        return self.follower is not None and self.follower.at_end
+
+    @property
+    def name(self) -> str:
+        """Of the file that is read now, as it was given."""
+        return self.key if self.follower is None else self.follower.name
+
+    @property
+    def source(self) -> Source | None:
+        """What is read now, if it is open."""
+        return None if self.follower is None else self.follower.source
+
+    @property
+    def pause(self) -> float | None:
+        """Seconds after which it wants to be looked at, if the clock knows."""
+        return None
+
+    def has_ended(self) -> bool:
+        """Every sender has ended, and everything was read."""
+        follower = self.follower
+        if self._dead_end:
+            return True
+        return follower is not None and follower.is_between and self.order.has_ended(self.choices.producers)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Whole messages and objects so far."""
+        now = (0, 0) if self.follower is None else self.follower.counts
+        return self._counts[0] + now[0], self._counts[1] + now[1]
+
+    @property
+    def taken(self) -> int:
+        """Bytes of all its files through which everything was taken."""
+        return self.size + (0 if self.follower is None else self.follower.point.offset)
+
+    @property
+    def watched(self) -> list[str]:
+        """The paths whose changes are of interest."""
+        follower = self.follower
+        if not _is_path(self.place):
+            return []
+        return [os.fspath(self.place) if follower is None else follower.name]
+
+    def has_lost(self) -> bool:
+        """Data was passed over, is missing, or came after the end."""
+        return (
+            self.lost_data or self.order.lost_data or (self.follower is not None and self.follower.lost_data)
+        )
+
+    # ---- steps
+
+    def open(self) -> None:
+        """Open the first file, where the choices or the state say.
+
+        Raises:
+            SourceError: It cannot be read.
+            CannotResume: The state does not fit it.
+        """
+        if self._entry is None:
+            begin = begin_at(self.place, self.choices)
+            self.follower = self._follower(self.place, *begin)
+            self.follower.open()
+            return
+        cursor = parsed(self._entry, "cursor", self.key)
+        self._resume_order(self._entry)
+        if cursor is None:
+            self.follower = self._follower(self.place)
+            self.follower.open()
+            return
+        path = self.place
+        if self._entry.get("successor"):
+            path = os.path.join(os.path.dirname(os.fspath(self.place)), _plain(str(self._entry["successor"])))
+        follower = self._follower(path, cursor.message, cursor.offset, cursor.number)
+        if not follower.open() or follower.source is None:
+            raise SourceError("no such file", uri=follower.name)
+        try:
+            self._check(cursor, follower.source)
+        except CannotResume:
+            follower.close()
+            raise
+        self.follower = follower
+
+    def _check(self, cursor: Cursor, source: Source) -> None:
+        cursor.check(source, source.name)
+        if self.order.has_ended(self.choices.producers) and not self.choices.forever:
+            behind = (source.size() or 0) - cursor.offset
+            if behind:
+                text = f"the stream had ended, and {behind} bytes follow it; --forever goes on behind it"
+                raise refused(text, "ended", source.name)
+
+    def _resume_order(self, entry: Mapping[str, Any]) -> None:
+        try:
+            self.order.resume(entry["senders"])
+        except (ValueError, TypeError, KeyError) as error:
+            text = f"this is no state that tail wrote ({type(error).__name__}: {error})"
+            raise refused(text, "unreadable", self.key) from error
+
+    def look(self) -> Iterator[Found]:
+        """Yield what is new.
+
+        Raises:
+            SourceError: The file cannot be read.
+        """
+        if self.follower is None:
+            return
+        yield from self.follower.poll()
+        while self.choices.follow and not self._dead_end and self.follower.is_between:
+            name = self._successor()
+            if name is None:
+                return
+            yield from self._go_on(name)
+
+    def finish(self) -> Iterator[Found]:
+        """Take what is there as all there will be; yield the rest."""
+        if self.follower is not None:
+            yield from self.follower.finish()
+
+    def last_of_pipe(self, count: int) -> Iterator[Found]:
+        """Yield the last units of a pipe, when it ends."""
+        assert self.follower is not None
+        held: deque[Found] = deque(maxlen=count)
+        notices: list[Found] = []
+        for found in self.follower.finish():
+            (notices if isinstance(found, Notice) else held).append(found)
+        yield from (*held, *notices)
+
+    def entry(self) -> Entry | None:
+        """Return what a state file keeps; None if what was read is not there any more.
+
+        Raises:
+            SourceError: The file cannot be read.
+        """
+        follower = self.follower
+        entry: Entry = {"cursor": None, "senders": self.order.to_list()}
+        if follower is None or follower.source is None:
+            return entry if follower is None or not follower.point.offset else None
+        if not follower.marks_hold():
+            return None
+        entry["cursor"] = Cursor.of(follower.source, os.path.abspath(follower.name), follower.point)._asdict()
+        if self.files:
+            entry["successor"] = os.path.basename(follower.name)
+        return entry
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.follower is not None:
+            self.follower.close()
+
+    # ---- successors
+
+    def _successor(self) -> str | None:
+        """Return the file in which the senders of this one go on, if that is another one."""
+        assert self.follower is not None
+        here = os.path.basename(self.follower.name)
+        names = self.order.successors()
+        if not names or here in names or not self.follower.is_path:
+            return None
+        return next((name for name in names if name not in self._visited), names[0])
+
+    def _go_on(self, name: str) -> Iterator[Found]:
+        """Leave this file, which was read to its end, for its successor, which need not be there yet."""
+        follower = self.follower
+        assert follower is not None
+        reason = _why_not(name, follower.name)
+        if name in self._visited:
+            reason = "it was read before"
+        if reason:
+            self._dead_end = self.lost_data = True
+            yield Notice(
+                "invalid",
+                follower.name,
+                follower.position,
+                code="next_invalid",
+                reason=f"the successor {name[:200]!r} is not followed: {reason}",
+            )
+            return
+        self._visited.append(os.path.basename(follower.name))
+        self.files += 1
+        self.size += follower.position
+        self._counts = self.counts
+        self.lost_data = self.has_lost()
+        follower.close()
+        self.follower = self._follower(os.path.join(os.path.dirname(follower.name), name))
+        yield from self.follower.poll()
+
+    def _follower(self, place: Any, start: int = 0, after: int = 0, messages: int = 0) -> Follower:
+        choices = self.choices
+        return Follower(
+            place,
+            unit=choices.unit,
+            start=start,
+            after=after,
+            messages=messages,
+            verify=choices.verify,
+            restore=choices.restore,
+            by_name=choices.by_name and choices.follow,
+            settle=choices.settle if choices.follow else 0.0,
+            order=self.order,
+            limits=choices.limits,
+        )
+
+
+class Folder(Track):
+    """A folder into which whole files are put: each is read from its first byte to its last, once."""
+
+    def __init__(self, place: Any, choices: Choices, entry: Mapping[str, Any] | None = None) -> None:
+        super().__init__(place, choices, entry)
+        self._inbox = Inbox(os.fspath(place), choices.commit)
+        self._open: str | None = None  # the name that is being read
+        self._cursor: Cursor | None = None
+
+    @property
+    def pause(self) -> float | None:
+        """Seconds after which the folder is worth another look."""
+        return self._inbox.pause
+
+    @property
+    def watched(self) -> list[str]:
+        """The folder itself."""
+        return [os.path.join(os.fspath(self.place), "")]
+
+    def open(self) -> None:
+        """Take up the state; nothing else is opened yet."""
+        if self._entry is None:
+            if self.choices.start == "end":
+                self._inbox.take_all()
+            return
+        self._resume_order(self._entry)
+        try:
+            self._inbox.resume(self._entry["taken"])
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise refused(f"this is no state that tail wrote ({error})", "unreadable", self.key) from error
+        self._cursor = parsed(self._entry, "cursor", self.key)
+
+    def has_ended(self) -> bool:
+        """Every sender has ended, and every file that is there was read."""
+        return self._open is None and self.order.has_ended(self.choices.producers)
+
+    def look(self) -> Iterator[Found]:
+        """Yield what is in the files that are new."""
+        begun = None if self._cursor is None else os.path.basename(self._cursor.file)
+        for name, identity in sorted(self._inbox.new(), key=lambda one: (one[0] != begun, one[0])):
+            self.follower = self._begin(name)
+            self._open = name
+            # Not closed when the caller stops here: where it stopped is still to be remembered.
+            yield from self.follower.poll()
+            yield from self.follower.finish()
+            self._inbox.take(name, identity)
+            self.files += 1
+            self.size += self.follower.position
+            self._counts = self.counts
+            self.lost_data = self.has_lost()
+            self._open = None
+            self.follower.close()
+            self.follower = None
+
+    def finish(self) -> Iterator[Found]:
+        """Every file was read to its end already."""
+        return iter(())
+
+    def _begin(self, name: str) -> Follower:
+        """Open a file, where the state says if it was being read then."""
+        path = os.path.join(os.fspath(self.place), name)
+        cursor = self._cursor
+        if cursor is not None and os.path.basename(cursor.file) == name:
+            follower = self._follower(path, cursor.message, cursor.offset, cursor.number)
+            follower.open()
+            if follower.source is not None:
+                cursor.check(follower.source, path)
+            self._cursor = None
+            return follower
+        return self._follower(path)
+
+    def entry(self) -> Entry | None:
+        """Return what a state file keeps."""
+        begun = None if self._cursor is None else self._cursor._asdict()
+        entry: Entry | None = {"cursor": begun, "senders": self.order.to_list()}
+        if self._open is not None:
+            entry = super().entry()
+        if entry is not None:
+            entry["taken"] = self._inbox.to_map()
+        return entry
+
+
+def track_of(place: Any, choices: Choices, entry: Mapping[str, Any] | None = None) -> Track:
+    """Return the track of a place: a folder's, or a file's."""
+    kind = Folder if _is_path(place) and os.path.isdir(place) else Track
+    return kind(place, choices, entry)
+
+
+def key_of(place: Any) -> str:
+    """Return the name under which a place stands in a state file."""
+    return os.path.abspath(os.fspath(place)) if _is_path(place) else getattr(place, "name", str(place))
+
+
+def is_pipe(track: Track) -> bool:
+    """Return whether a track has to be waited for by itself."""
+    return isinstance(track.source, StreamSource)
+
+
+def _is_path(place: Any) -> bool:
+    return isinstance(place, str | os.PathLike) and place != STDIO and not is_remote(place)
+
+
+def _wanted(choices: Choices, *, resumed: bool) -> Wanted:
+    seq = sender = None
+    start = choices.start or "start"
+    if start.startswith("seq:") and not resumed:
+        sender, _, number = start.removeprefix("seq:").rpartition(":")
+        seq = int(number)
+    from_first = choices.last is None and not choices.skip and start == "start"
+    return Wanted(frozenset(choices.chans), seq, sender or None, whole=resumed or from_first)
+
+
+def _plain(name: str) -> str:
+    return "" if os.path.basename(name) != name or name in {".", ".."} else name
+
+
+def _why_not(name: str, path: str) -> str:
+    """Return why a name of a successor is not followed, or ""."""
+    if not _plain(name) or name.startswith(".") or not name.isprintable() or len(os.fsencode(name)) > 255:
+        return "expected a plain file name in the same folder"
+    try:
+        found = os.lstat(os.path.join(os.path.dirname(path), name))
+    except OSError:
+        return ""  # not there yet
+    return "" if stat.S_ISREG(found.st_mode) else "it is no regular file"
