@@ -14,16 +14,18 @@ from ..codecs.masks import KINDS, SMALL, Rules
 from ..errors import EncodeError
 from ..limits import Limits
 from ..messages.metadata import Provenance
+from ..operations.credit import PATIENCE
 from ..operations.encode import Interruption, Production, produce
 from ..operations.inputs import READERS, Block, read_metadata
 from ..operations.keys import keys_of
-from ..operations.outputs import COMMITS, FSYNCS, Output
+from ..operations.outputs import COMMITS, FSYNCS, Output, check
 from ..operations.prepare import Bound, Stages
 from ..operations.records import json_text
 from ..operations.writer import LAYOUTS, Style
 from . import encode_options as words
 from . import exits, options
 from .console import Console
+from .encode_stream import AUTO, handover_of, stream_of
 from .exits import Stopped, UsageError
 
 
@@ -70,6 +72,22 @@ def command(
     fsync: words.Fsync = "close",
     reproducible: words.Reproducible = False,
     pace: words.Pace = None,
+    id_: words.Id = None,
+    chan: words.Chan = None,
+    sender: words.Sender = None,
+    end: words.End = AUTO,
+    mode: words.Mode = None,
+    in_reply_to: words.InReplyTo = None,
+    note: words.Note = None,
+    error: words.Error = None,
+    code: words.Code = None,
+    max_messages: words.MaxMessages = None,
+    max_bytes: words.MaxBytes = None,
+    rotate: words.Rotate = False,
+    ack: words.Ack = None,
+    window: words.Window = None,
+    backpressure_timeout: words.BackpressureTimeout = f"{PATIENCE:g}s",
+    wait_ack: words.WaitAck = False,
     force: words.Force = False,
     jobs: words.Jobs = 1,
     as_json: words.AsJson = False,
@@ -77,6 +95,10 @@ def command(
     """Write arrays as a stream of messages.
 
     Every object is written in one go as soon as it is there, so that others can follow the file.
+
+    With any option of the stream (--id to --code, --rotate, --ack) the messages are numbered, and the
+    stream ends with a marker, or, after a failure or SIGTERM, with an error marker: whoever follows it
+    knows when it is over, and how. With --append the numbers go on.
     """
     if output is None:
         raise UsageError("encode needs -o OUT.tgm (or -o - for stdout)")
@@ -101,10 +123,10 @@ def command(
         if value not in known:
             expected = ", ".join(name for name in known if name)
             raise UsageError(f"{option} {value!r} does not exist, expected one of {expected}")
-    if repair_tail and not append:
-        raise UsageError("--repair-tail belongs to --append")
-    if append and commit == "rename":
-        raise UsageError("--append continues OUT in place: it cannot be combined with --commit rename")
+    if end == "inline" and layout == "streaming":
+        raise UsageError("--end inline needs a header that leaves last, not --layout streaming")
+    if window is not None and commit == "rename":
+        raise UsageError("--window needs a file that can be followed, not --commit rename")
     if descriptor is not None and not pre_encoded:
         raise UsageError("--descriptor belongs to --pre-encoded")
     bound = _bound(error_bound)
@@ -146,26 +168,55 @@ def command(
         ),
         pace=options.duration(pace) if pace else 0.0,
         limits=limits,
+        stream=stream_of(
+            id=id_,
+            chan=chan,
+            sender=sender,
+            end=end,
+            mode=mode,
+            in_reply_to=in_reply_to,
+            note=note,
+            error=error,
+            code=code,
+        ),
+        handover=handover_of(ack, window, backpressure_timeout, wait=wait_ack),
     )
-    target = Output(output, commit, append, repair_tail, force, fsync)
-    _run(console, inputs or ["-"], target, plan, as_json=as_json)
+    most = options.size(max_bytes) if max_bytes else None
+    target = Output(output, commit, append, repair_tail, force, fsync, max_messages, most, rotate)
+    try:
+        check(target)
+    except EncodeError as wrong:
+        raise UsageError(str(wrong)) from None
+    says_all = note is not None or error is not None  # without inputs there is nothing to wait for on stdin
+    _run(console, inputs or ([] if says_all else ["-"]), target, plan, as_json=as_json)
 
 
 def _run(console: Console, inputs: list[str], target: Output, plan: Production, *, as_json: bool) -> None:
     interruption = Interruption()
     exits.on_signals(interruption.request)
+    paths = [target.path]  # those that continue it too
     try:
-        for span in produce(inputs, target, plan, interruption=interruption, report=console.note):
+        for span in produce(
+            inputs,
+            target,
+            plan,
+            interruption=interruption,
+            report=console.note,
+            status=_status,
+            begin=paths.append,
+        ):
+            path = paths[-1]
             if as_json:
-                record = keys_of(span, file=target.path).record()
-                console.line(json_text(record))
+                console.line(json_text(keys_of(span, file=path).record()))
             elif console.verbose:
-                console.note(
-                    f"{target.path}: message {span.number}: {span.objects} objects, {span.length} bytes"
-                )
+                console.note(f"{path}: message {span.number}: {span.objects} objects, {span.length} bytes")
     except Stopped as stopped:
-        console.error(f"stopped by {stopped}; {target.path} ends after the last whole object")
+        console.error(f"stopped by {stopped}; {paths[-1]} ends after the last whole object")
         raise typer.Exit(stopped.status) from None
+
+
+def _status(error: BaseException) -> int:
+    return error.status if isinstance(error, Stopped) else exits.status_of(error)
 
 
 def _block(kind: str, dtype: str | None, shape: str | None) -> Block | None:

@@ -12,6 +12,7 @@ import typer
 from .. import codecs
 from ..codecs.masks import DEFAULT_METHOD, METHODS
 from ..operations.inputs import READERS
+from ..operations.numbering import RANK
 from ..operations.outputs import FSYNCS
 
 _MASK_METHODS = [name for name, method in METHODS.items() if method.pack]
@@ -224,3 +225,104 @@ Jobs = Annotated[int, typer.Option("-J", "--jobs", metavar="N", min=1, help="Thr
 AsJson = Annotated[
     bool, typer.Option("-j", "--json", help="One JSON line per written message: offset, length, objects.")
 ]
+
+# ---- the stream: who sends, how it ends, how far ahead of its consumer it may run
+
+Id = Annotated[
+    str | None,
+    typer.Option(
+        "--id",
+        metavar="TEXT",
+        envvar="TGMTOOL_ID",
+        help="Number the messages, as this run [with --append that of OUT, else a random one].",
+    ),
+]
+Chan = Annotated[
+    str | None,
+    typer.Option("--chan", metavar="TEXT", envvar="TGMTOOL_CHAN", help="Their channel [main]."),
+]
+Sender = Annotated[
+    str | None,
+    typer.Option(
+        "--sender", metavar="TEXT", envvar="TGMTOOL_SENDER", help=f"Their producer [${RANK} if set, else 0]."
+    ),
+]
+End = Annotated[
+    str,
+    typer.Option(
+        "--end",
+        metavar="HOW",
+        envvar="TGMTOOL_END",
+        help="How the stream ends: marker (a message without objects: count, bytes, digest), inline (the "
+        "last data message says so; each waits for the next), none, or auto (a marker, where the messages "
+        "are numbered: with any option of the stream, or where OUT is continued and numbered).",
+    ),
+]
+Mode = Annotated[
+    str | None,
+    typer.Option("--mode", metavar="M", help="append, or replace: each message supersedes the last."),
+]
+InReplyTo = Annotated[
+    str | None,
+    typer.Option(
+        "--in-reply-to", metavar="[SENDER:]SEQ", help="The message of the same run that is answered."
+    ),
+]
+Note = Annotated[
+    str | None,
+    typer.Option(
+        "--note",
+        metavar="TEXT",
+        help="A message that says this, before the data; without INPUT nothing else.",
+    ),
+]
+Error = Annotated[
+    str | None,
+    typer.Option(
+        "--error", metavar="TEXT", help="End with an error marker; without INPUT write nothing else."
+    ),
+]
+Code = Annotated[
+    str | None, typer.Option("--code", metavar="TOKEN", help="With --error: a token for programs.")
+]
+MaxMessages = Annotated[
+    int | None,
+    typer.Option(
+        "--max-messages", metavar="N", min=1, help="Stop after N messages; with --rotate, in each file."
+    ),
+]
+MaxBytes = Annotated[
+    str | None,
+    typer.Option(
+        "--max-bytes", metavar="SIZE", help="Likewise, after the message with which OUT reaches SIZE."
+    ),
+]
+Rotate = Annotated[
+    bool,
+    typer.Option(
+        "--rotate", help="Go on in run.1.tgm, run.2.tgm, …: the end of each file names the next one."
+    ),
+]
+Ack = Annotated[
+    str | None,
+    typer.Option("--ack", metavar="FILE", help="Where the consumer acknowledges (tail --ack)."),
+]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        "--window",
+        metavar="SIZE",
+        help="With --ack: never be further ahead of the last acknowledgment; one larger message passes "
+        "when nothing else is in flight.",
+    ),
+]
+BackpressureTimeout = Annotated[
+    str,
+    typer.Option(
+        "--backpressure-timeout",
+        metavar="DUR",
+        envvar="TGMTOOL_BACKPRESSURE_TIMEOUT",
+        help="Give up (124) when nothing new was acknowledged for so long; 0: never.",
+    ),
+]
+WaitAck = Annotated[bool, typer.Option("--wait-ack", help="With --ack: return when the end is acknowledged.")]

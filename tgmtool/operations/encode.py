@@ -197,6 +197,9 @@ class _Run:
                     if self._is_ripe:
                         yield from self._end_message()
                     if self._writer is None and self._is_full:
+                        if not self._output.rotate:
+                            self._stop("--max-bytes")
+                            return
                         yield from self._rotate()
                     self._write(found, group)
                     if isinstance(group, int) and self._in_message >= group:
@@ -217,9 +220,11 @@ class _Run:
             return
         yield from self._end_message(last=is_last)
         if self._is_full and not output.rotate:
-            self._is_done = True
-            limit = "--max-messages" if is_last else "--max-bytes"
-            self._report(f"{self._path}: full ({limit}): the rest of the input was not read")
+            self._stop("--max-messages" if is_last else "--max-bytes")
+
+    def _stop(self, limit: str) -> None:
+        self._is_done = True
+        self._report(f"{self._path}: full ({limit}): the rest of the input was not read")
 
     @property
     def _is_full(self) -> bool:
