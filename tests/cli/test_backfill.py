@@ -157,6 +157,8 @@ def test_a_backup_is_kept_under_its_suffix(folder: Path) -> None:
         ["--reindex", "piped.tgm"],
         ["--salvage", "--reindex", "-o", "out.tgm", "torn.tgm"],
         ["--assume-dead", "torn.tgm"],
+        ["--stall", "1h", "torn.tgm"],
+        ["--salvage", "--in-place", "--stall", "1h", "torn.tgm"],
         ["--keep-unhashed", "torn.tgm"],
         ["--in-place", "torn.tgm"],
         ["--salvage", "--in-place", "-o", "out.tgm", "torn.tgm"],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from tests.operations.streams import (
 from tests.operations.test_repair import errors_of
 from tgmtool import FramingError, MemorySink, MemorySource, SourceError, StreamWriter, TruncatedError
 from tgmtool.codecs.masks import Rules
+from tgmtool.endpoints.edited import identity_of, stays
 from tgmtool.operations import salvage as module
 from tgmtool.operations.prepare import Stages
 from tgmtool.operations.salvage import SalvagePlan, plan_salvage, salvage
@@ -244,6 +247,30 @@ def test_a_whole_message_inside_a_cut_one_is_a_question_that_only_the_caller_can
     assert made.endswith(streaming([5], backfill=True))
 
 
+def test_a_file_that_is_still_for_long_answers_it_if_the_messages_fill_it_to_its_end(tmp_path: Path) -> None:
+    torn = streaming([0, 1], shape=(40, 40))
+    data = torn[: object_ends(torn)[0] + 200] + streaming([5], backfill=True) + buffered([6])
+    source, out = tmp_path / "torn.tgm", tmp_path / "out.tgm"
+    for rest, changed, answered in ((b"", 1, True), (b"", None, False), (b"TENS", 1, False)):
+        source.write_bytes(data + rest)
+        if changed:
+            os.utime(source, (changed, changed))
+        if answered:
+            salvage(source, out, stall=3600)
+            assert steps_of(objects_in(out)) == [0, 5, 6]
+        else:
+            with pytest.raises(TruncatedError, match="--stall"):
+                salvage(source, out, stall=3600, min_age=0, force=True)
+
+
+def test_a_message_inside_a_proven_payload_of_a_cut_message_is_no_question(tmp_path: Path) -> None:
+    inner = buffered([1], shape=SMALL) + streaming([2], shape=SMALL)
+    for layout in ("streaming", "buffered"):
+        data = tgmtool.encode([np.frombuffer(inner, np.uint8), field(3)], layout=layout, style=FIXED)
+        _, made = salvaged(tmp_path, data[: object_ends(data)[1] - 30])
+        assert [bytes(one.array) for one in objects_in(made)] == [inner]
+
+
 @pytest.mark.parametrize("at", [3, 20, 44])
 def test_messages_that_are_payload_are_never_taken_for_messages(tmp_path: Path, at: int) -> None:
     inner = buffered([1], shape=SMALL) + streaming([2], shape=SMALL)
@@ -265,6 +292,21 @@ def test_where_nothing_is_whole_no_file_is_made(tmp_path: Path, data: bytes) -> 
     with pytest.raises((FramingError, TruncatedError)):
         salvaged(tmp_path, data)
     assert sorted(os.listdir(tmp_path)) == ["torn.tgm"]
+
+
+def test_a_file_whose_clock_is_ahead_is_watched_by_ours(tmp_path: Path) -> None:
+    source, out = tmp_path / "torn.tgm", tmp_path / "out.tgm"
+    source.write_bytes(buffered([0]))
+    ahead = time.time() + 3600
+    os.utime(source, (ahead, ahead))
+    salvage(source, out, min_age=0.05)
+    assert out.read_bytes() == source.read_bytes()
+    writer = threading.Timer(0.01, source.write_bytes, [buffered([1])])
+    with source.open("rb") as file:
+        before = identity_of(file.fileno())
+        writer.start()
+        assert not stays(file.fileno(), before, 60)
+    writer.join()
 
 
 def test_a_file_that_changed_a_moment_ago_or_is_locked_is_refused_without_force(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ..endpoints.base import Source
 from ..errors import FormatError, SourceError, TgmError, TruncatedError
 from ..limits import Limits
 from ..operations.backfill import LengthPlan, backfill, plan_lengths, stretches_of
-from ..operations.copies import MIN_AGE, look_at, write_copy
+from ..operations.copies import MIN_AGE, has_been_still, look_at, write_copy
 from ..operations.inplace import Finish
 from ..operations.places import salvage_in_place, undo_in_place
 from ..operations.reindex import plan_reindex
@@ -73,6 +73,14 @@ def command(
             "--assume-dead", help="With --salvage: messages that stand inside a cut one are messages."
         ),
     ] = False,
+    stall: Annotated[
+        str | None,
+        typer.Option(
+            "--stall",
+            metavar="DUR",
+            help="With --salvage: the same, if the file did not change for so long and they fill it.",
+        ),
+    ] = None,
     reindex: Annotated[
         bool, typer.Option("--reindex", help="With -o: length, index and digests stand in each header.")
     ] = False,
@@ -117,16 +125,18 @@ def command(
         raise UsageError("--check and --dry-run exclude each other")
     age = options.duration(min_age)
     mode = "--salvage" if salvage_ else "--reindex" if reindex else "--rehash" if rehash else ""
-    if in_place and (not salvage_ or output is not None or assume_dead):
-        raise UsageError("--in-place belongs to --salvage, without -o and --assume-dead")
+    still = None if stall is None else options.duration(stall)
+    if in_place and (not salvage_ or output is not None or assume_dead or stall):
+        raise UsageError("--in-place belongs to --salvage, without -o, --assume-dead and --stall")
     if undo and (mode or output is not None or check or dry_run or backup_suffix):
         raise UsageError("--undo goes with no other mode")
     if mode and output is None and not (check or dry_run or in_place):
         raise UsageError(f"{mode} writes a new file: name it with -o")
     if salvage_ and (reindex or rehash):
         raise UsageError("--salvage goes with neither --reindex nor --rehash: mend first")
-    if (keep_unhashed or assume_dead) and not salvage_:
-        raise UsageError(f"--{'keep-unhashed' if keep_unhashed else 'assume-dead'} belongs to --salvage")
+    for word, is_given in (("keep-unhashed", keep_unhashed), ("assume-dead", assume_dead), ("stall", stall)):
+        if is_given and not salvage_:
+            raise UsageError(f"--{word} belongs to --salvage")
     if output is not None:
         _check_output(names, output, check=check, backup_suffix=backup_suffix)
 
@@ -138,12 +148,18 @@ def command(
         plan = backfill(name, output=output, backup_suffix=backup_suffix, force=force, limits=limits)
         return _told(plan, check=False, dry_run=False)
 
-    def plan(source: Source) -> SalvagePlan:
-        if salvage_:
-            return plan_salvage(source, keep_unhashed=keep_unhashed, assume_dead=assume_dead, limits=limits)
-        return plan_reindex(source, reindex=reindex, rehash=rehash, limits=limits)
-
     def copy(name: str) -> _Outcome:
+        def plan(source: Source) -> SalvagePlan:
+            if not salvage_:
+                return plan_reindex(source, reindex=reindex, rehash=rehash, limits=limits)
+            return plan_salvage(
+                source,
+                keep_unhashed=keep_unhashed,
+                assume_dead=assume_dead,
+                is_stalled=still is not None and has_been_still(name, still),
+                limits=limits,
+            )
+
         if check or dry_run:
             if name == STDIO:
                 raise UsageError("stdin can be read only once: give -o for a copy")

@@ -18,6 +18,7 @@ from .local import FileSource, lock_holder, source_error
 
 _PIECE = 1 << 30  # bytes; a single call moves at most 2 GiB - 4 KiB on Linux
 _BUFFER = 1 << 20
+_LOOK = 0.2  # seconds between two looks at a file that is watched
 _NOT_BETWEEN_THESE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY}
 
 
@@ -39,6 +40,16 @@ def identity_of(descriptor: int) -> Identity:
 def seconds_since_change(identity: Identity) -> float:
     """Return for how long the file has been as it is; negative if its clock is ahead of ours."""
     return time.time() - identity.changed_ns / 1e9
+
+
+def stays(descriptor: int, before: Identity, seconds: float) -> bool:
+    """Watch a file by a clock that nobody sets; return whether it stays what it was for so long."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK))
+        if identity_of(descriptor) != before:
+            return False
+    return True
 
 
 class EditedFile:

@@ -149,7 +149,8 @@ def _lost(source: Source, found: Gap) -> Stretch:
         head = bytes(source.read_at(found.offset, layout.PREAMBLE_SIZE))[: layout.PREAMBLE_SIZE]
         if not any(head[layout.PREAMBLE_TOTAL_AT :]):
             kind = TORN_STREAMING
-    return Stretch(found.offset, found.length, kind, (), found.code, found.reason)
+    reason = found.reason.removeprefix(f"{source.name}: ")  # who tells of the stretch names the file
+    return Stretch(found.offset, found.length, kind, (), found.code, reason)
 
 
 def _postamble(source: Source, offset: int) -> Postamble:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from ..endpoints import STDIO, local_path, open_source
 from ..endpoints.base import Source
-from ..endpoints.edited import Identity, copy_range, identity_of, lock, seconds_since_change
+from ..endpoints.edited import Identity, copy_range, identity_of, lock, seconds_since_change, stays
 from ..endpoints.local import FileSink, FileSource, MappedSource, source_error
 from ..errors import SourceError
 
@@ -181,14 +181,37 @@ def settled(source: FileSource, min_age: float, *, force: bool) -> Identity:
     if force or source.name == _STDIN:
         return found
     lock(source.descriptor, source.name, exclusive=False)
-    age = seconds_since_change(found)
+    check_age(source.descriptor, source.name, min_age)
+    return found
+
+
+def check_age(descriptor: int, name: str, min_age: float) -> None:
+    """Make sure that a file has been as it is for `min_age` seconds.
+
+    Where its clock is ahead of ours, as on a file server, it is watched for so long instead.
+
+    Raises:
+        SourceError: It was changed since.
+    """
+    before = identity_of(descriptor)
+    age = seconds_since_change(before)
+    if age < 0:
+        age = min_age if stays(descriptor, before, min_age) else 0.0
     if age < min_age:
         raise SourceError(
-            f"changed {max(age, 0):.1f} seconds ago, less than --min-age {min_age:g}: perhaps it is still "
-            "being written; wait, or insist with --force",
-            uri=source.name,
+            f"changed {age:.1f} seconds ago, less than --min-age {min_age:g}: perhaps it is still being "
+            "written; wait, or insist with --force",
+            uri=name,
         )
-    return found
+
+
+def has_been_still(path: str | os.PathLike[str], seconds: float) -> bool:
+    """Return whether a file has been as it is for so long; never of stdin."""
+    name = local_path(path)
+    if name == STDIO:
+        return False
+    with open(name, "rb", buffering=0) as file:
+        return seconds_since_change(identity_of(file.fileno())) >= seconds
 
 
 def same_as(source: FileSource, before: Identity) -> None:

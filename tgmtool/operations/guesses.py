@@ -181,6 +181,35 @@ def is_cut_run(source: Source, place: int, end: int, refuted: Refuted) -> bool:
     return True
 
 
+def fills(source: Source, at: int, end: int, refuted: Refuted, not_cut: Refuted | None = None) -> bool:
+    """Return whether messages follow one another from `at` on, by their lengths, exactly to `end`.
+
+    Args:
+        source: Seekable.
+        at: Where the first of them begins.
+        end: Where the last of them ends.
+        refuted: What was walked in vain before; added to.
+        not_cut: The last of them may be cut at `end`; what was walked in vain before for that; added to.
+    """
+    seen = []
+    while at < end:
+        frames = at + layout.PREAMBLE_SIZE
+        seen.append(at)
+        is_message = bytes(source.read_at(at, 8)[:8]) == layout.MESSAGE_MAGIC
+        if at in refuted or not is_message:
+            break
+        ended = end_of_frames(source, frames, end, refuted)
+        if ended is None:
+            if not_cut is not None and frames < end:
+                return is_cut_run(source, frames, end, not_cut)
+            break
+        at = ended
+    else:
+        return True
+    refuted.add(seen)
+    return False
+
+
 def whole_message_in(source: Source, start: int, end: int) -> int | None:
     """Return where the first whole message with sound digests begins between two places, if there is one.
 

@@ -25,7 +25,7 @@ from ..wire.decoder import Decoder
 from ..wire.events import FrameBegan, FrameData, FrameEnded, MessageBegan, MessageEnded
 from ..wire.frames import Preamble
 from .drive import drive
-from .guesses import Headed, Refuted, end_of_frames, frame_at, is_cut_run, places_of
+from .guesses import Headed, Refuted, end_of_frames, fills, frame_at, places_of
 
 _WINDOW = 1 << 20
 _INDEXES = frozenset({frametypes.HEADER_INDEX, frametypes.FOOTER_INDEX})
@@ -321,28 +321,9 @@ class _Reaper:
         It is believed if it, and all after it, fill everything up to the end: it could be a payload.
         """
         for at in places_of(self._source, layout.MESSAGE_MAGIC, place, self._end):
-            if self._fills(at, may_be_cut=may_be_cut):
+            if fills(self._source, at, self._end, self._refuted, self._not_cut if may_be_cut else None):
                 return at
         return self._end
-
-    def _fills(self, at: int, *, may_be_cut: bool) -> bool:
-        seen = []
-        while at < self._end:
-            frames = at + layout.PREAMBLE_SIZE
-            seen.append(at)
-            is_message = bytes(self._source.read_at(at, 8)[:8]) == layout.MESSAGE_MAGIC
-            if at in self._refuted or not is_message:
-                break
-            ended = end_of_frames(self._source, frames, self._end, self._refuted)
-            if ended is None:
-                if may_be_cut and frames < self._end:
-                    return is_cut_run(self._source, frames, self._end, self._not_cut)
-                break
-            at = ended
-        else:
-            return True
-        self._refuted.add(seen)
-        return False
 
     def _resume(self, place: int, end: int) -> int | None:
         """Return where frames of this message go on, from `place` on.

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from ..endpoints import local_path, open_source
 from ..endpoints.base import Bytes, Source
-from ..endpoints.edited import EditedFile, copy_range, lock, seconds_since_change
+from ..endpoints.edited import EditedFile, copy_range, lock
 from ..endpoints.local import FileSink, source_error, sync_directory
 from ..errors import SourceError
 from ..limits import DEFAULT_LIMITS, Limits
 from .backfill import keep_copy
-from .copies import MIN_AGE, Segment, write_segments
+from .copies import MIN_AGE, Segment, check_age, write_segments
 from .inplace import Finish, Place, finish, plan_finish, undo
 
 SUFFIX = ".dropped-"
@@ -133,7 +133,8 @@ def salvage_in_place(
         if plan is None or dry_run:
             return plan
         # What we did ourselves a moment ago is no sign of a writer.
-        _check_age(file, 0 if plan.is_begun else min_age, force=force)
+        if not (plan.is_begun or force):
+            check_age(file.descriptor, file.name, min_age)
         if backup_suffix:
             keep_copy(file, file.name + backup_suffix, force=force)
         if file.identity() != before:
@@ -168,13 +169,3 @@ def _opened(path: str | os.PathLike[str], *, force: bool) -> EditedFile:
         file.close()
         raise
     return file
-
-
-def _check_age(file: EditedFile, min_age: float, *, force: bool) -> None:
-    age = seconds_since_change(file.identity())
-    if age < min_age and not force:
-        raise SourceError(
-            f"changed {max(age, 0):.1f} seconds ago, less than --min-age {min_age:g}: perhaps it is still "
-            "being written; wait, or insist with --force",
-            uri=file.name,
-        )

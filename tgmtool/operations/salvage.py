@@ -17,9 +17,9 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.metadata import Metadata, with_tensor
 from ..wire import layout
 from ..wire.decoder import Decoder
-from .copies import MIN_AGE, Range, Segment, write_copy
+from .copies import MIN_AGE, Range, Segment, has_been_still, write_copy
 from .drive import drive, named
-from .guesses import whole_message_in
+from .guesses import Refuted, fills, whole_message_in
 from .harvest import Harvest, Loss, harvest
 from .judge import Judged, judge
 from .rebuild import rebuild
@@ -86,6 +86,7 @@ def plan_salvage(
     *,
     keep_unhashed: bool = False,
     assume_dead: bool = False,
+    is_stalled: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> SalvagePlan:
     """Return what is whole in `source`. All of it is read, and every digest computed.
@@ -95,22 +96,26 @@ def plan_salvage(
         keep_unhashed: Of a torn or damaged message, keep frames too that carry no digest.
         assume_dead: What looks like whole messages inside a cut one is such: its producer died, and
             another one went on.
+        is_stalled: Nobody has written for long: the same, if these messages fill the file to its end.
         limits: What it may cost.
 
     Raises:
         TruncatedError: It is empty; or it ends in a cut message that seems to contain whole ones, and
-            `assume_dead` was not said.
+            neither `assume_dead` nor `is_stalled` answers the question.
         FramingError: Nothing in it is whole.
         LimitExceeded: It costs more than `limits`.
     """
-    return _Survey(source, keep_unhashed, assume_dead, limits).plan()
+    return _Survey(source, keep_unhashed, assume_dead, is_stalled, limits).plan()
 
 
 class _Survey:
-    def __init__(self, source: Source, keep_unhashed: bool, assume_dead: bool, limits: Limits) -> None:
+    def __init__(
+        self, source: Source, keep_unhashed: bool, assume_dead: bool, is_stalled: bool, limits: Limits
+    ) -> None:
         self._source = source
         self._keep_unhashed = keep_unhashed
         self._assume_dead = assume_dead
+        self._is_stalled = is_stalled
         self._limits = limits
         self._size = source.size() or 0
         self._segments: list[Segment] = []
@@ -167,18 +172,21 @@ class _Survey:
     def _end_of_cut(self, at: int, proven: int) -> int:
         """Return where the cut message at `at` ends: with the file, or before what came after it."""
         inside = whole_message_in(self._source, max(at + layout.PREAMBLE_SIZE, proven), self._size)
-        if inside is not None and not self._assume_dead:
-            raise named(
-                TruncatedError(
-                    f"the file ends in a cut message that seems to contain whole ones (at byte {inside}): "
-                    "if its producer died and another went on, say --assume-dead",
-                    offset=at,
-                    message_offset=at,
-                    available=self._size - at,
-                ),
-                self._source.name,
-            )
-        return self._size if inside is None else inside
+        if inside is None:
+            return self._size
+        is_dead = self._is_stalled and fills(self._source, inside, self._size, Refuted())
+        if is_dead or self._assume_dead:
+            return inside
+        raise named(
+            TruncatedError(
+                f"the file ends in a cut message that seems to contain whole ones (at byte {inside}): "
+                "if its producer died and another went on, say --assume-dead, or give --stall",
+                offset=at,
+                message_offset=at,
+                available=self._size - at,
+            ),
+            self._source.name,
+        )
 
     # ---- what is kept
 
@@ -273,6 +281,7 @@ def salvage(
     *,
     keep_unhashed: bool = False,
     assume_dead: bool = False,
+    stall: float | None = None,
     min_age: float = MIN_AGE,
     force: bool = False,
     limits: Limits = DEFAULT_LIMITS,
@@ -286,6 +295,7 @@ def salvage(
         output: The new one.
         keep_unhashed: See `plan_salvage`.
         assume_dead: See `plan_salvage`.
+        stall: Seconds after which a file that did not change is stalled; see `plan_salvage`.
         min_age: Seconds for which the file must have been as it is.
         force: Do it although the file is locked or changed a moment ago; replace an existing `output`.
         limits: What the file may cost.
@@ -299,7 +309,13 @@ def salvage(
     """
 
     def plan(source: Source) -> SalvagePlan:
-        return plan_salvage(source, keep_unhashed=keep_unhashed, assume_dead=assume_dead, limits=limits)
+        return plan_salvage(
+            source,
+            keep_unhashed=keep_unhashed,
+            assume_dead=assume_dead,
+            is_stalled=stall is not None and has_been_still(path, stall),
+            limits=limits,
+        )
 
     return write_copy(path, output, plan, check_copy, min_age=min_age, force=force)
 
