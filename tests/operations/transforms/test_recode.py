@@ -137,15 +137,12 @@ def test_the_reference_reads_what_was_recoded() -> None:
     read = 0
     for name, data in theirs():
         made = run(recode("zstd:1"), data)
-        try:
-            expected = tensogram.decode(data)
-        except (ValueError, RuntimeError):  # its own decoder lacks the state that its encoder had
-            continue
+        expected = tensogram.decode(data)
         found = tensogram.decode(made, verify_hash=b"xxh3" in made)
         for (_, old), (_, new) in zip(expected.objects, found.objects, strict=True):
             assert np.asarray(old).tobytes() == np.asarray(new).tobytes(), name
         read += 1
-    assert read > 150
+    assert read == len(list(theirs()))
 
 
 def packed(**choices: Any) -> bytes:

@@ -132,16 +132,19 @@ class Folder:
     """A directory in which files are created and opened by name alone; never through a link.
 
     Args:
-        path: Of the directory; created if it is not there.
+        path: Of the directory.
+        create: It need not be there.
 
     Raises:
         SourceError: It cannot be opened.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, create: bool = True) -> None:
         self.path = path
+        self.descriptor = -1
         with _named(path):
-            os.makedirs(path, exist_ok=True)
+            if create:
+                os.makedirs(path, exist_ok=True)
             self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def shown(self, name: str) -> str:

@@ -54,6 +54,15 @@ class TensorFrame(NamedTuple):
         tail = FrameFooter(digest if hashing else 0, layout.FRAME_HEADER_SIZE + size).pack()
         return cls((head, *payload, packed + tail), digest)
 
+    @classmethod
+    def of(cls, unit: Unit, frame: FrameEnded) -> TensorFrame:
+        """Return a frame of another message as it stands there."""
+        stored = frame.stored_digest
+        return cls(
+            (frame_bytes(unit, frame),),
+            body_digest((frame_body(unit, frame),)) if stored is None else stored,
+        )
+
 
 def frame_bytes(unit: Unit, frame: FrameEnded) -> memoryview:
     """Return a frame of a message, FR through ENDF."""
