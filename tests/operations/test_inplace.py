@@ -38,10 +38,17 @@ def finished(state: State) -> MemoryPlace:
     return place
 
 
-def message(objects: int, *, hashing: bool = True, preceder: bool = True) -> bytes:
-    style = FIXED._replace(backfill=False, hashing=hashing, preceder=preceder)
+def message(
+    objects: int,
+    *,
+    hashing: bool = True,
+    preceder: bool = True,
+    sized: bool = False,
+    layout: str = "streaming",
+) -> bytes:
+    style = FIXED._replace(backfill=sized, hashing=hashing, preceder=preceder)
     pairs = [(field(step, (2,)), entry(step)) for step in range(objects)]
-    return tgmtool.encode(pairs, layout="streaming", style=style, metadata={"run": "x"})
+    return tgmtool.encode(pairs, layout=layout, style=style, metadata={"run": "x"})
 
 
 def check_cut(data: bytes, size: int) -> int:
@@ -78,12 +85,36 @@ def test_a_crash_at_any_moment_leaves_what_a_second_run_finishes_to_the_same_byt
     assert sum(check_cut(data, size) for size in sizes) > 1000
 
 
+def test_a_message_with_a_length_is_finished_as_well_from_any_crash() -> None:
+    streamed, indexed = message(2, sized=True), message(2, layout="buffered")
+    assert sum(check_cut(streamed, size) for size in range(30, len(streamed), 97)) > 1000
+    assert sum(check_cut(indexed, size) for size in range(object_ends(indexed)[1], len(indexed), 5)) > 100
+
+
+def test_a_message_with_a_length_ends_up_as_if_it_had_ended_there(path: Path) -> None:
+    data = buffered(range(3), shape=(1,))
+    for size in range(object_ends(data)[-1], len(data)):
+        path.write_bytes(BEFORE + data[:size])
+        salvage_in_place(path, min_age=0)
+        assert path.read_bytes() == BEFORE + data, size
+        undo_in_place(path)
+        assert path.read_bytes() == BEFORE + data[:size], size
+    backfilled = streaming(range(3), backfill=True)
+    for size in (object_ends(backfilled)[1], object_ends(backfilled)[1] + 60, len(backfilled) - 1):
+        path.write_bytes(BEFORE + backfilled[:size])
+        salvage_in_place(path, min_age=0)
+        assert steps_of(objects_in(path)) == [50, 0, 1, 2][: 4 if size == len(backfilled) - 1 else 3]
+        assert errors_of(path) == []
+        undo_in_place(path)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("objects", [1, 3])
 @pytest.mark.parametrize("hashing", [True, False])
 @pytest.mark.parametrize("preceder", [True, False])
-def test_every_crash_of_every_cut(objects: int, hashing: bool, preceder: bool) -> None:
-    data = message(objects, hashing=hashing, preceder=preceder)
+@pytest.mark.parametrize("sized", [False, True])
+def test_every_crash_of_every_cut(objects: int, hashing: bool, preceder: bool, sized: bool) -> None:
+    data = message(objects, hashing=hashing, preceder=preceder, sized=sized)
     tried = sum(check_cut(data, size) for size in range(1, len(data), 13))
     print(f"{tried} states")
     assert tried > 10_000

@@ -83,6 +83,8 @@ class Harvest(NamedTuple):
         has_footer: A footer metadata frame is among them.
         is_closed: Its postamble is there.
         preamble: As it stands there, if it can be read.
+        index: What an index frame of it says, if there is one that is whole.
+        hashes: What its list of digests says, if there is one that is whole.
     """
 
     offset: int
@@ -93,6 +95,8 @@ class Harvest(NamedTuple):
     has_footer: bool = False
     is_closed: bool = False
     preamble: Preamble | None = None
+    index: Index | None = None
+    hashes: Hashes | None = None
 
     @property
     def lacks_metadata(self) -> bool:
@@ -358,6 +362,8 @@ class _Reaper:
             self._has_footer,
             self._is_closed,
             preamble,
+            self._index,
+            self._hashes,
         )
 
     def _numbered(self) -> Iterator[Whole]:

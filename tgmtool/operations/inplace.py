@@ -121,7 +121,7 @@ def plan_finish(
 
 
 def _finish_of(source: Source, offset: int, limits: Limits, *, keep_unhashed: bool) -> Finish:
-    repair = plan_repair(source, offset, limits=limits)
+    repair = plan_repair(source, offset, reopen=True, limits=limits)
     if repair.set_aside:
         raise FramingError(
             "the last message cannot be finished where it stands: its header promises more than arrived, or "
@@ -153,6 +153,9 @@ def finish(place: Place, plan: Finish, limits: Limits = DEFAULT_LIMITS) -> None:
         _put_sidecar(place, plan)
     if plan.is_begun and repair.closing:
         place.write_at(repair.offset, plan.preamble)
+        place.sync()
+    for patch in repair.reopening:
+        place.write_at(*patch)
         place.sync()
     place.truncate(repair.keep)
     place.sync()

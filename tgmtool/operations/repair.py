@@ -18,7 +18,7 @@ from ..messages.spans import Gap, MessageSpan
 from ..wire import frametypes, layout
 from ..wire.encoder import Encoder
 from ..wire.patches import Patch, length_patches
-from .harvest import harvest
+from .harvest import Harvest, harvest
 from .scan import scan
 
 _FLAGS_AT = 10  # of a preamble: behind magic and version
@@ -37,6 +37,7 @@ class Repair(NamedTuple):
         set_aside: The message cannot be finished where it stands (its header promises more than
             arrived): its bytes must be kept elsewhere before the file is cut.
         unproven: Objects among those kept that carry no digest.
+        reopening: What is written over the preamble first: its length promised more than arrived.
     """
 
     offset: int
@@ -47,6 +48,7 @@ class Repair(NamedTuple):
     patches: tuple[Patch, ...] = ()
     set_aside: bool = False
     unproven: int = 0
+    reopening: tuple[Patch, ...] = ()
 
 
 class End(NamedTuple):
@@ -98,11 +100,20 @@ def find_cut(source: Source, limits: Limits = DEFAULT_LIMITS) -> tuple[Gap | Non
     return find_end(source, limits)[:3]
 
 
-def plan_repair(source: Source, offset: int, *, limits: Limits = DEFAULT_LIMITS) -> Repair:
+def plan_repair(
+    source: Source, offset: int, *, reopen: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> Repair:
     """Return how to finish the cut message that begins at `offset` and ends with the source.
 
     Whole objects stay where they are; what follows the last of them is cut away, and the message is
     closed behind it. Stored digests are checked, never recomputed; no time or uuid is invented.
+
+    Args:
+        source: Seekable.
+        offset: Where the message begins (bytes from the start of the source).
+        reopen: A length that promises more than arrived may be taken back, as long as nothing else in
+            the message's header promises more.
+        limits: What it may cost.
     """
     end = source.size() or offset
     found, *others = harvest(source, offset, end, keep_unhashed=True, limits=limits)
@@ -113,27 +124,58 @@ def plan_repair(source: Source, offset: int, *, limits: Limits = DEFAULT_LIMITS)
         return Repair(offset, available, 0, offset, set_aside=False)
     frames = [one.frame for one in found.whole]
     keep = frames[-1].offset + frames[-1].header.total_length
-    flags = found.preamble.flags
+    total = found.preamble.total_length
     has_hole = any(loss.offset < keep for loss in found.losses)
-    if has_hole or found.preamble.total_length or not flags & layout.FOOTER_METADATA:
+    if has_hole or (total and not reopen) or not _keeps_its_word(found):
         return Repair(offset, available, len(frames), offset, set_aside=True)
+    reopening = (Patch(offset + layout.PREAMBLE_TOTAL_AT, bytes(8)),) if total else ()
+    closing, patches = _closed(found, keep)
+    unproven = sum(one.stored_digest is None for one in frames)
+    return Repair(offset, available, len(frames), keep, closing, patches, False, unproven, reopening)
+
+
+def _keeps_its_word(found: Harvest) -> bool:
+    """Return whether the header of a cut message is right about the objects that arrived."""
+    assert found.preamble is not None
+    flags, count = found.preamble.flags, len(found.whole)
+    if len(found.metadata.base) > count:
+        return False
+    if flags & layout.FOOTER_METADATA:
+        return not flags & (layout.HEADER_INDEX | layout.HEADER_HASHES)
+    if flags & (layout.FOOTER_INDEX | layout.FOOTER_HASHES) or not flags & layout.HEADER_METADATA:
+        return False
+    is_hashed = bool(flags & layout.HEADER_HASHES)
+    listed = found.hashes.hashes if found.hashes else ()
+    return found.index == _index_of(found) and (not is_hashed or len(listed) == count)
+
+
+def _index_of(found: Harvest) -> Index:
+    frames = [one.frame for one in found.whole]
+    offsets = tuple(one.offset - found.offset for one in frames)
+    return Index(offsets, tuple(one.header.total_length for one in frames))
+
+
+def _closed(found: Harvest, keep: int) -> tuple[bytes, tuple[Patch, ...]]:
+    """Return what closes the message behind `keep`, with lengths 0, and the patches that come last."""
+    assert found.preamble is not None
+    flags = found.preamble.flags
     encoder = Encoder(flags)
-    digests = [one.stored_digest for one in frames if one.stored_digest is not None]
-    offsets = [one.offset - offset for one in frames]
-    lengths = [one.header.total_length for one in frames]
-    closing = [bytes(encoder.resume(keep - offset, offsets, lengths, digests))]
-    announced = layout.FOOTER_INDEX | layout.FOOTER_METADATA
-    if encoder.hashing and len(digests) == len(frames):
-        announced |= layout.FOOTER_HASHES
-        closing.append(encoder.control(frametypes.FOOTER_HASH, Hashes.of(digests).pack()))
-    closing.append(encoder.control(frametypes.FOOTER_INDEX, Index(tuple(offsets), tuple(lengths)).pack()))
-    base = tuple(with_tensor(found.entry_of(one), one.descriptor) for one in found.whole)
-    metadata = Metadata(base, found.metadata.extra, found.metadata.reserved)
-    closing.append(encoder.control(frametypes.FOOTER_METADATA, metadata.pack()))
+    index = _index_of(found)
+    digests = [one.frame.stored_digest for one in found.whole if one.frame.stored_digest is not None]
+    padding = encoder.resume(keep - found.offset, list(index.offsets), list(index.lengths), digests)
+    closing = [bytes(padding)]
+    announced = 0
+    if flags & layout.FOOTER_METADATA:
+        announced = layout.FOOTER_INDEX | layout.FOOTER_METADATA
+        if encoder.hashing and len(digests) == len(found.whole):
+            announced |= layout.FOOTER_HASHES
+            closing.append(encoder.control(frametypes.FOOTER_HASH, Hashes.of(digests).pack()))
+        closing.append(encoder.control(frametypes.FOOTER_INDEX, index.pack()))
+        base = tuple(with_tensor(found.entry_of(one), one.descriptor) for one in found.whole)
+        metadata = Metadata(base, found.metadata.extra, found.metadata.reserved)
+        closing.append(encoder.control(frametypes.FOOTER_METADATA, metadata.pack()))
     closing.append(encoder.end())
-    patches: tuple[Patch, ...] = length_patches(offset, encoder.position)
+    patches: tuple[Patch, ...] = length_patches(found.offset, encoder.position)
     if flags & announced != announced:  # a footer that was not announced would be an error
-        patches = (Patch(offset + _FLAGS_AT, (flags | announced).to_bytes(2, "big")), *patches)
-    return Repair(
-        offset, available, len(frames), keep, b"".join(closing), patches, unproven=len(frames) - len(digests)
-    )
+        patches = (Patch(found.offset + _FLAGS_AT, (flags | announced).to_bytes(2, "big")), *patches)
+    return b"".join(closing), patches
