@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, get_type_hints
 
@@ -17,6 +16,7 @@ import typer
 
 from ..errors import TgmError
 from ..limits import Limits
+from ..operations import quantities
 from ..operations.keys import Keys
 from ..operations.select import Condition, where
 from .access import OPTIONS, access_of
@@ -24,28 +24,21 @@ from .console import Console
 from .exits import Carried, UsageError
 from .render import FORMATS
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
 
 def size(text: str) -> int:
     """Return the bytes that `64M`, `64MiB` (2^20) or `1.5GB` (10^9) are; M alone is 2^20."""
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(f"{text!r} is no size, expected for example 64M, 64MiB or 1.5GB")
-    number, unit, binary = found.groups()
-    decimal = text.strip().lower().endswith("b") and unit and not binary
-    base = 1000 if decimal else 1024
-    return int(float(number) * base ** " kmgtp".index(unit.lower() or " "))
+    try:
+        return quantities.size(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def duration(text: str) -> float:
     """Return the seconds that `500ms`, `10s`, `2m` or `1h` are; a bare number is seconds."""
-    found = _DURATION.fullmatch(text.strip().lower())
-    if found is None:
-        raise UsageError(f"{text!r} is no duration, expected for example 500ms, 10s, 2m or 1h")
-    return float(found[1]) * _SECONDS[found[2]]
+    try:
+        return quantities.duration(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def optional_duration(text: str | None) -> float | None:
@@ -188,6 +181,14 @@ Format = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("-j", "--json", help="One JSON line per record (--format ndjson).")]
 
+ReconnectTimeout = Annotated[
+    str,
+    typer.Option(
+        "--reconnect-timeout",
+        metavar="DUR",
+        help="Following a URL: give up when nobody answered for so long.",
+    ),
+]
 
 _LIMIT_HELP = {
     "cbor_bytes": "Largest metadata frame or descriptor",

@@ -1,0 +1,1 @@
+"""The engine of `pipe`: stages joined by bounded links, started, watched and ended together."""

@@ -1,0 +1,128 @@
+"""Stages that are no processes: flow control, and transforms of whole messages.
+
+They are separate from what they run so that what they run has no threads, no links and no queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ...errors import FormatError, LimitExceeded, TgmError
+from ..transforms.base import Transform, Unit
+from .failures import StageFailed
+from .flow import Flow, Limit
+from .held import Held
+from .links import Link
+from .parcels import Kind, Parcel
+from .stages import Stage
+
+if TYPE_CHECKING:
+    from .crew import Crew
+
+
+class FlowStage(Stage):
+    """Lets parcels pass when a Flow says so."""
+
+    def __init__(self, crew: Crew, number: int, label: str, before: Link, after: Link, flow: Flow) -> None:
+        super().__init__(crew, number, label, before, after)
+        self._flow = flow
+
+    def work(self) -> None:
+        """Pass parcels on."""
+        assert self.before is not None
+        assert self.after is not None
+        flow = self._flow
+        while (parcel := self.before.take()) is not None:
+            if not flow.admit(parcel, self.cancel.wait):
+                return
+            self.after.put(parcel)
+            self.before.done(parcel)
+            self.messages += parcel.ends
+            if isinstance(flow, Limit) and flow.is_reached and parcel.ends:
+                return
+
+
+class TransformStage(Stage):
+    """Hands whole messages to a Transform, and passes on what it gives.
+
+    A message that came in parts is put together first: in memory, or beyond a bound in a file.
+    """
+
+    def __init__(
+        self, crew: Crew, number: int, label: str, before: Link, after: Link, transform: Transform
+    ) -> None:
+        super().__init__(crew, number, label, before, after)
+        self._transform = transform
+        self._held: Held | None = None
+
+    def work(self) -> None:
+        """Pass messages through the transform; then ask it for the rest."""
+        assert self.before is not None
+        assert self.after is not None
+        while (parcel := self.before.take()) is not None:
+            if parcel.kind is Kind.FOREIGN:
+                self.after.put(parcel)
+            elif parcel.kind is Kind.PART:
+                self._take_part(parcel)
+            else:
+                unit = self.crew.unit_of(parcel, parcel.joined())
+                self._take(unit, parcel)
+            self.before.done(parcel)
+
+    def _take_part(self, parcel: Parcel) -> None:
+        if parcel.starts:
+            self._held = Held(self.crew.choices.buffer)
+        assert self._held is not None
+        for piece in parcel.pieces:
+            self._held.add(piece)
+        if parcel.ends:
+            held, self._held = self._held, None
+            try:
+                if not parcel.broken:
+                    data = held.data()
+                    self._take(self.crew.unit_of(parcel, data, parcel.offset + parcel.size - len(data)), None)
+            finally:
+                held.close()
+
+    def _take(self, unit: Unit, parcel: Parcel | None) -> None:
+        self.busy = (unit.number, self.crew.clock())
+        try:
+            self._put(self._transform.message(unit), unit, parcel)
+        except (FormatError, LimitExceeded) as error:
+            failed = StageFailed(
+                f"{self.label}: message {unit.number}{self.crew.seq_of(unit)}: {error}", stage=self.number
+            )
+            failed.__cause__ = error
+            if not self.crew.set_aside(unit.data, failed):
+                raise failed from error
+        self.messages += 1
+        self.busy = None
+
+    def _put(self, found: Iterable[Unit], given: Unit | None, parcel: Parcel | None) -> None:
+        assert self.after is not None
+        for unit in found:
+            if unit is given and parcel is not None:
+                self.after.put(parcel)  # as it came: nothing has to be looked at again
+            else:
+                self.after.put(_parcel_of(unit))
+
+    def clean_up(self, *, failed: bool) -> None:
+        """The transform closes what it opened."""
+        for unit in self._transform.finish(failed=failed):
+            if not failed:
+                self._put((unit,), None, None)
+
+    def close(self) -> None:
+        """Also a transform that was never used has opened something."""
+        if not self.has_begun:
+            self._guard(lambda: self.clean_up(failed=True))
+        super().close()
+
+
+def _parcel_of(unit: Unit) -> Parcel:
+    is_marker = False
+    with suppress(TgmError):
+        is_marker = unit.is_marker
+    return Parcel(Kind.MESSAGE, (unit.data,), number=unit.number, offset=unit.offset, is_marker=is_marker)

@@ -1,0 +1,102 @@
+"""What travels between two stages: a whole message, a part of one that is too big, or foreign bytes.
+
+It is separate because every stage gives and takes these, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+from itertools import chain
+
+from ...endpoints.base import Bytes
+from ...wire import layout
+
+
+class Kind(Enum):
+    """What the bytes of a parcel are."""
+
+    MESSAGE = auto()
+    """One whole message."""
+    PART = auto()
+    """Some of a message that does not fit its link; its other parts are its neighbours."""
+    FOREIGN = auto()
+    """No message: damage that is passed on, or the output of a stage that speaks something else."""
+
+
+class Parcel:
+    """Bytes on their way from one stage to the next.
+
+    Attributes:
+        kind: What they are.
+        pieces: The bytes; nothing changes them.
+        size: How many.
+        number: Of the message in the input of the link, from 0.
+        offset: Where the first byte stands (bytes from the start of that input).
+        starts: The first byte begins a message.
+        ends: The last byte ends one.
+        broken: With `ends`: what went before was no message after all; its end is missing.
+        is_marker: The message holds no object: it is about the stream.
+    """
+
+    __slots__ = ("broken", "ends", "is_marker", "kind", "number", "offset", "pieces", "size", "starts")
+
+    def __init__(
+        self,
+        kind: Kind,
+        pieces: Sequence[Bytes],
+        *,
+        number: int = 0,
+        offset: int = 0,
+        size: int | None = None,
+        starts: bool = True,
+        ends: bool = True,
+        broken: bool = False,
+        is_marker: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.pieces = pieces
+        self.size = sum(map(len, pieces)) if size is None else size
+        self.number = number
+        self.offset = offset
+        self.starts = starts
+        self.ends = ends
+        self.broken = broken
+        self.is_marker = is_marker
+
+    def __repr__(self) -> str:
+        return f"<{self.kind.name} {self.number}, byte {self.offset}, {self.size} bytes>"
+
+    def joined(self) -> Bytes:
+        """Return the bytes as one; without copying where they stand together."""
+        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+
+    def parts(self, most: int) -> list[Parcel]:
+        """Return it in pieces of at most `most` bytes, as parts of a message (or foreign bytes still)."""
+        kind = Kind.FOREIGN if self.kind is Kind.FOREIGN else Kind.PART
+        views = list(
+            chain.from_iterable(
+                (memoryview(piece)[at : at + most] for at in range(0, len(piece), most))
+                for piece in self.pieces
+            )
+        )
+        found, offset = [], self.offset
+        for at, view in enumerate(views):
+            found.append(
+                Parcel(
+                    kind,
+                    (view,),
+                    number=self.number,
+                    offset=offset,
+                    starts=self.starts and at == 0,
+                    ends=self.ends and at == len(views) - 1,
+                    broken=self.broken,
+                )
+            )
+            offset += len(view)
+        return found
+
+
+def is_message_start(head: Bytes) -> bool:
+    """`head` is what a message begins with, as far as it goes."""
+    return bytes(head[:8]) == layout.MESSAGE_MAGIC[: len(head)]
