@@ -83,7 +83,7 @@ class Harvest(NamedTuple):
         has_footer: A footer metadata frame is among them.
         is_closed: Its postamble is there.
         preamble: As it stands there, if it can be read.
-        index: What an index frame of it says, if there is one that is whole.
+        index_frame: What an index frame of it says, if there is one that is whole.
         hashes: What its list of digests says, if there is one that is whole.
     """
 
@@ -95,7 +95,7 @@ class Harvest(NamedTuple):
     has_footer: bool = False
     is_closed: bool = False
     preamble: Preamble | None = None
-    index: Index | None = None
+    index_frame: Index | None = None
     hashes: Hashes | None = None
 
     @property

@@ -146,7 +146,7 @@ def _keeps_its_word(found: Harvest) -> bool:
         return False
     is_hashed = bool(flags & layout.HEADER_HASHES)
     listed = found.hashes.hashes if found.hashes else ()
-    return found.index == _index_of(found) and (not is_hashed or len(listed) == count)
+    return found.index_frame == _index_of(found) and (not is_hashed or len(listed) == count)
 
 
 def _index_of(found: Harvest) -> Index:
