@@ -144,7 +144,7 @@ class Transform(Protocol):
         """
 
 
-class _Placed(MemorySource):
+class PlacedSource(MemorySource):
     """Bytes that stand somewhere in a longer input, so that errors say where in that."""
 
     def __init__(self, unit: Unit) -> None:
@@ -152,14 +152,16 @@ class _Placed(MemorySource):
         self._start = unit.offset
 
     def read_at(self, offset: int, size: int) -> Bytes:
+        """Return everything from `offset` on."""
         return super().read_at(offset - self._start, size)
 
     def size(self) -> int:
+        """Return where the message ends."""
         return self._start + super().size()
 
 
 def _look(unit: Unit) -> Looked:
-    source = _Placed(unit)
+    source = PlacedSource(unit)
     decoder = Decoder(offset=unit.offset, verify=False, control_body_limit=unit.limits.cbor_bytes)
     assembler = Assembler(keep=True, limits=unit.limits)
     assembler.messages = unit.number
