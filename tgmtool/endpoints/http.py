@@ -118,8 +118,8 @@ class HttpReach(Reach):
                 attempts.wait_for_next(failure)
         pin = self._pin
         if pin.whole is not None:
-            return Contact(pin.size, 0, pin.whole[:_FIRST], pin.text)
-        return Contact(pin.size, offset, got.view[: got.size], pin.text)
+            return Contact(pin.size, 0, pin.whole[:_FIRST], pin.text, pin.changed_at)
+        return Contact(pin.size, offset, got.view[: got.size], pin.text, pin.changed_at)
 
     def fill(self, offset: int, room: memoryview) -> None:
         """Read exactly these bytes; after a drop, only what is missing is asked for again."""

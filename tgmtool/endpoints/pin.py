@@ -6,6 +6,9 @@ that decides about it.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+
 from .connections import Answer
 
 
@@ -32,6 +35,13 @@ class Pin:
     def text(self) -> str:
         """What tells this version from others."""
         return self.etag or self.modified or ""
+
+    @property
+    def changed_at(self) -> float | None:
+        """When it was changed, in seconds since 1970; None where the server does not say."""
+        with suppress(ValueError, TypeError):
+            return parsedate_to_datetime(self.modified or "").timestamp()
+        return None
 
     def differs(self, total: int | None, answer: Answer) -> str | None:
         """Return how an answer shows another version, or None."""

@@ -26,12 +26,14 @@ class Contact(NamedTuple):
         data: Its last bytes, or its first ones, or nothing.
         version: What tells this version of the object from others, as far as its place says; an ETag or
             a time.
+        modified: When it was changed, in seconds since 1970; None where nobody says.
     """
 
     size: int
     offset: int
     data: Bytes
     version: str = ""
+    modified: float | None = None
 
 
 class MissingObject(SourceError):

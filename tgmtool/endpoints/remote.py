@@ -47,6 +47,7 @@ class RemoteSource(RangeSource):
 
     Attributes:
         version: What tells this version of the object from others, as far as its place says.
+        modified: When it was changed, in seconds since 1970; None where nobody says.
 
     Raises:
         SourceError: It is not there, or cannot be read in ranges.
@@ -67,7 +68,7 @@ class RemoteSource(RangeSource):
 
     def _turn_to(self, contact: Contact) -> None:
         """Begin with a version of which nothing else is known."""
-        self.version = contact.version
+        self.version, self.modified = contact.version, contact.modified
         self._store = Store(_HELD)
         self._stride = _Stride()
         self._end, self._ahead = 0, _HEAD

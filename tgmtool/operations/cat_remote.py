@@ -6,7 +6,7 @@ is wanted, and only then payloads are touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..codecs.base import Bytes, Parts
@@ -18,6 +18,8 @@ from ..messages.metadata import Metadata
 from ..messages.objects import DataObject
 from ..messages.spans import Gap, MessageSpan, ObjectSpan
 from .discovery import last_messages
+from .index_lines import BadIndex, Line
+from .indexed import messages_by_index
 from .keys import MISSING, Keys, keys_of
 from .scan import Scanner, scan
 from .stored import OutsideRange, Stored
@@ -123,6 +125,8 @@ def pick(
     on_gap: Callable[[Gap], None] = lambda _gap: None,
     on_message: Callable[[Message], None] = lambda _message: None,
     ahead: bool = False,
+    index: Sequence[Line] = (),
+    on_bad_index: Callable[[str], None] = lambda _why: None,
 ) -> Iterator[Picked]:
     """Yield the objects of `source` that are meant, in order.
 
@@ -139,12 +143,16 @@ def pick(
         on_gap: Is told of bytes that belong to no whole message.
         on_message: Is told of every message that was looked at.
         ahead: All payloads will be read whole: small ones of a remote source come together.
+        index: What an index says of a remote source; used to find what a condition means, if it can tell.
+        on_bad_index: Is told why an index is not used after all.
 
     Raises:
         AmbiguousName, OutsideRange: See there.
         SourceError, LimitExceeded: As `scan`.
     """
-    found = _picked(source, wanted, verify, restore, jobs, limits, on_gap, on_message)
+    by_index = _by_index(source, wanted, index, limits, on_gap, on_bad_index)
+    messages = _messages(source, wanted.messages, limits, on_gap) if by_index is None else by_index
+    found = _picked(source, wanted, messages, verify, restore, jobs, limits, on_message)
     if ahead and wanted.ranges is None and isinstance(source, RangeSource):
         yield from _together(source, found)
     else:
@@ -154,14 +162,14 @@ def pick(
 def _picked(
     source: Source,
     wanted: Wanted,
+    messages: Iterable[tuple[Message, list[ObjectSpan]]],
     verify: bool,
     restore: bool,
     jobs: int,
     limits: Limits,
-    on_gap: Callable[[Gap], None],
     on_message: Callable[[Message], None],
 ) -> Iterator[Picked]:
-    for message, objects in _messages(source, wanted.messages, limits, on_gap):
+    for message, objects in messages:
         on_message(message)
         for span, keys in _of_message(objects, wanted, source.name, message.span.number):
             assert span.descriptor is not None
@@ -183,6 +191,26 @@ def _picked(
             )
             own: Mapping[str, Any] = span.metadata
             yield Picked(keys, found, wanted.ranges, message.metadata._replace(base=(own,)), stored.frame)
+
+
+def _by_index(
+    source: Source,
+    wanted: Wanted,
+    index: Sequence[Line],
+    limits: Limits,
+    on_gap: Callable[[Gap], None],
+    on_bad_index: Callable[[str], None],
+) -> list[tuple[Message, list[ObjectSpan]]] | None:
+    """Return the messages in which an index finds what is wanted; None if it is of no help."""
+    if not index or wanted.condition is None or wanted.messages is not None:
+        return None
+    if not isinstance(source, RangeSource):
+        return None
+    try:
+        return messages_by_index(source, index, wanted.condition, limits, on_gap)
+    except BadIndex as error:
+        on_bad_index(str(error))
+        return None
 
 
 def _together(source: RangeSource, found: Iterator[Picked]) -> Iterator[Picked]:

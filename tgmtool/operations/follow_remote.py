@@ -20,7 +20,8 @@ class RemoteFollower(Follower):
     def _check_rewound(self) -> Iterator[Notice]:
         """See whether there is another version, and whether what was handed out is in it."""
         source = self.source
-        assert isinstance(source, PolledObject)
+        if not isinstance(source, PolledObject):
+            return  # one version, which is all there will be
         how = source.refresh()
         if how == GONE:
             if not self._removed:

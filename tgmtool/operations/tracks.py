@@ -14,6 +14,7 @@ from typing import Any
 
 from ..endpoints import STDIO, is_remote
 from ..endpoints.base import Source
+from ..endpoints.ranges import RangeSource
 from ..endpoints.stdio import StreamSource
 from ..errors import CannotResume, SourceError
 from ..messages.spans import Notice
@@ -248,7 +249,12 @@ class Track:
 
     def _follower(self, place: Any, start: int = 0, after: int = 0, messages: int = 0) -> Follower:
         choices = self.choices
-        return Follower(
+        kind = Follower
+        if isinstance(place, RangeSource):
+            from .follow_remote import RemoteFollower  # only then: it brings connections and threads
+
+            kind = RemoteFollower
+        return kind(
             place,
             unit=choices.unit,
             start=start,
