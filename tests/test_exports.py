@@ -18,7 +18,7 @@ ERRORS = (
 VALUES = (
     *("DataObject", "FrameSpan", "Gap", "Limits", "Message", "MessageSpan", "Metadata", "Notice"),
     *("ObjectSpan", "Provenance", "Style", "TimeLimit", "Elements", "Finding", "Policy", "Report"),
-    *("LengthPlan", "SalvagePlan"),
+    *("LengthPlan", "SalvagePlan", "Stream"),
 )
 VERBS = (
     "atail",

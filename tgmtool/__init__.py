@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .messages.spans import FrameSpan, Gap, MessageSpan, Notice, ObjectSpan
     from .operations.backfill import LengthPlan, backfill
     from .operations.findings import Finding, Report
+    from .operations.numbering import Stream
     from .operations.read import decode, encode, read, write
     from .operations.salvage import SalvagePlan, salvage
     from .operations.scan import scan
@@ -63,6 +64,7 @@ _HOMES = {
     "messages.spans": ("FrameSpan", "Gap", "MessageSpan", "Notice", "ObjectSpan"),
     "operations.backfill": ("LengthPlan", "backfill"),
     "operations.findings": ("Finding", "Report"),
+    "operations.numbering": ("Stream",),
     "operations.read": ("decode", "encode", "read", "write"),
     "operations.salvage": ("SalvagePlan", "salvage"),
     "operations.scan": ("scan",),
@@ -101,6 +103,7 @@ __all__ = [
     "SalvagePlan",
     "ScriptedSource",
     "SourceError",
+    "Stream",
     "StreamWriter",
     "Style",
     "TgmError",

@@ -181,11 +181,9 @@ class _Run:
         numbering = self._numbering
         if numbering is None:
             return
-        stream = numbering.stream
-        if stream.error is not None:
-            yield from self._out(self._marked(numbering.error(stream.error, stream.code)))
-        elif not numbering.is_over and stream.end != "none" and (inputs or stream.note is None):
-            yield from self._out(self._marked(numbering.end()))
+        only_a_note = not inputs and numbering.stream.note is not None and numbering.stream.error is None
+        if not only_a_note and (span := numbering.close()) is not None:
+            yield from self._out(self._marked(span))
 
     def _data(self, inputs: list[Any]) -> Iterator[MessageSpan]:
         for place in inputs:
@@ -364,7 +362,7 @@ class _Run:
                 self._marked(numbering.failure(error, status))
                 self.sink.close()
         except (SourceError, EncodeError, BrokenPipeError):
-            self._cut_back()
+            self._cut_back()  # no room for the marker either: the status says it alone
         finally:
             self.sink.abort()
 

@@ -191,6 +191,12 @@ class Numbering:
         sums = self._sent.to_map() if self.stream.end == "marker" else {}
         return self._mark(END, {**sums, **({"next": successor} if successor else {})})
 
+    def close(self) -> MessageSpan | None:
+        """Write how it ended, if a marker has to say it: `Stream.error`, or the end."""
+        if self.stream.error is not None:
+            return self.error(self.stream.error, self.stream.code)
+        return None if self.is_over or self.stream.end == "none" else self.end()
+
     def note(self, text: str) -> MessageSpan:
         """Write a message without objects that says something."""
         return self._mark(NOTE, {"msg": text, **self.stream.answers})

@@ -6,14 +6,15 @@ and verified, with arrays, and nothing that is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..endpoints import open_sink, open_source
 from ..endpoints.base import Sink, Source
 from ..endpoints.memory import MemorySink
-from ..errors import EncodeError, FormatError, FramingError
+from ..errors import EncodeError, FormatError, FramingError, TgmError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.assembly import Assembler, Message
 from ..messages.spans import Gap, MessageSpan
@@ -26,6 +27,8 @@ from .writer import StreamWriter, Style
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+    from .numbering import Numbering, Stream
 
 
 def read(
@@ -125,8 +128,9 @@ def write(
     params: Mapping[str, Any] | None = None,
     jobs: int = 1,
     style: Style | None = None,
+    stream: Stream | None = None,
 ) -> list[MessageSpan]:
-    """Write arrays as messages to `sink`; return where each message stands.
+    """Write arrays as messages to `sink`; return where each message, and marker, stands.
 
     Args:
         sink: A path (created or replaced), `-`, a binary file, or a Sink.
@@ -141,6 +145,7 @@ def write(
         params: Stage parameters by their descriptor keys.
         jobs: Threads that a stage may use.
         style: The finer choices of layout.
+        stream: Number the messages, and say how it ended: after a failure with an error marker.
 
     Raises:
         EncodeError: What cannot be written; whole messages before it stay.
@@ -154,18 +159,12 @@ def write(
         layout = "buffered" if at_hand or size == 1 else "streaming"
     chosen = (style or Style())._replace(layout=layout)
     opened = open_sink(sink)
-    spans: list[MessageSpan] = []
-    begin = partial(StreamWriter, opened, metadata, style=chosen, stages=stages, borrow=at_hand or size == 1)
     try:
-        writer: StreamWriter | None = None
-        for number, item in enumerate(items):
-            if size and number % size == 0 and writer is not None:
-                spans.append(writer.finish()._replace(number=len(spans)))
-                writer = None
-            writer = writer or begin()
-            writer.write_many([item])
-        writer = writer or begin()
-        spans.append(writer.finish()._replace(number=len(spans)))
+        numbering = None if stream is None else _numbering(stream, opened, chosen)
+        target = opened if numbering is None else numbering.sink
+        borrow = at_hand or size == 1
+        begin = partial(StreamWriter, target, metadata, style=chosen, stages=stages, borrow=borrow)
+        spans = _write_all(items, size, begin, numbering)
     except BaseException:
         if opened is not sink:
             opened.abort()
@@ -173,6 +172,69 @@ def write(
     if opened is not sink:
         opened.close()
     return spans
+
+
+def _numbering(stream: Stream, sink: Sink, style: Style) -> Numbering:
+    from .numbering import Numbering
+
+    stream.check()
+    if stream.end == "inline" and style.layout == "streaming":
+        raise EncodeError("end 'inline' needs a header that leaves last, not layout 'streaming'")
+    return Numbering(stream, stream.who(None, style.provenance), sink, style.provenance)
+
+
+def _write_all(
+    items: Iterable[Any], size: int, begin: Callable[[], StreamWriter], numbering: Numbering | None
+) -> list[MessageSpan]:
+    """Write the messages of `size` objects each (0: one of all), and what the stream says besides."""
+    spans: list[MessageSpan] = []
+    writer: StreamWriter | None = None
+
+    def add(span: MessageSpan) -> None:
+        spans.append(span._replace(number=len(spans)))
+
+    def finish(writer: StreamWriter, *, last: bool) -> None:
+        if numbering is None:
+            add(writer.finish())
+            return
+        last = last and numbering.stream.end == "inline" and numbering.stream.error is None
+        if last:
+            numbering.number(writer, last=True)
+        add(writer.finish())
+        numbering.finished(last=last)
+
+    def started() -> StreamWriter:
+        found = begin()
+        if numbering is not None:
+            numbering.number(found)
+        return found
+
+    try:
+        if numbering is not None and numbering.stream.note is not None:
+            add(numbering.note(numbering.stream.note))
+        for number, item in enumerate(items):
+            if size and number % size == 0 and writer is not None:
+                finish(writer, last=False)
+                writer = None
+            writer = writer or started()
+            writer.write_many([item])
+        finish(writer or started(), last=True)
+        writer = None
+        if numbering is not None and (span := numbering.close()) is not None:
+            add(span)
+    except Exception as error:
+        sink_failed = isinstance(error, OSError) and numbering is not None and _is_of(error, numbering.sink)
+        if numbering is not None and not numbering.is_over and not sink_failed:
+            with suppress(TgmError):  # what went wrong first is what the caller must know
+                if writer is not None and writer.has_objects:
+                    finish(writer, last=False)
+                numbering.failure(error)
+        raise
+    return spans
+
+
+def _is_of(error: OSError, sink: Sink) -> bool:
+    return isinstance(error, BrokenPipeError) or getattr(error, "uri", None) == sink.name
 
 
 def _group_size(group: int | str) -> int:

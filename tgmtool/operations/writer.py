@@ -122,6 +122,11 @@ class StreamWriter:
         elif self.span is None:
             self.finish()
 
+    @property
+    def has_objects(self) -> bool:
+        """Objects were written, or are held to be."""
+        return bool(self._entries)
+
     def describe(self, extra: Mapping[str, Any]) -> None:
         """Give message-level metadata, over what was given before.
 
