@@ -34,7 +34,7 @@ _tgmtool() {
         case ${COMP_WORDS[i]} in
             --) files=yes ;;
             --color) ((i++)) ;;
-            encode|tail|scan|validate|backfill|cat-remote) [[ -n $command ]] || command=${COMP_WORDS[i]} ;;
+            encode|tail|scan|validate|backfill|cat-remote|pipe) [[ -n $command ]] || command=${COMP_WORDS[i]} ;;
         esac
     done
     if [[ -z $files ]]; then
@@ -58,11 +58,15 @@ _tgmtool() {
             'encode --color') _tgmtool_words 'auto always never' "$typed"; return ;;
             'encode --dtype'|'encode --shape'|'encode --split-axis'|'encode --name'|'encode --dims'|'encode -s'|'encode --set'|'encode --extra'|'encode --variable'|'encode --bits'|'encode --error-bound'|'encode --convert'|'encode --compression-level'|'encode --param'|'encode --nan-mask-method'|'encode --pos-inf-mask-method'|'encode --neg-inf-mask-method'|'encode --small-mask-threshold'|'encode --pace'|'encode --id'|'encode --chan'|'encode --sender'|'encode --end'|'encode --mode'|'encode --in-reply-to'|'encode --note'|'encode --error'|'encode --code'|'encode --max-messages'|'encode --max-bytes'|'encode --window'|'encode --backpressure-timeout'|'encode -J'|'encode --jobs'|'encode --max-cbor-bytes'|'encode --max-cbor-depth'|'encode --max-cbor-items'|'encode --max-ndim'|'encode --max-objects'|'encode --max-decoded-bytes'|'encode --max-retained-bytes') return ;;
             'tail --watch') _tgmtool_words 'auto off' "$typed"; return ;;
+            'tail --until-exists') _tgmtool_files any "$typed"; return ;;
             'tail --unit') _tgmtool_words 'object message frame' "$typed"; return ;;
             'tail --from') _tgmtool_words 'start end offset:' "$typed"; return ;;
+            'tail --commit') _tgmtool_words 'inplace rename sentinel' "$typed"; return ;;
+            'tail --state') _tgmtool_files any "$typed"; return ;;
+            'tail --ack') _tgmtool_files any "$typed"; return ;;
             'tail --format') _tgmtool_words 'table tsv csv ndjson json' "$typed"; return ;;
             'tail --color') _tgmtool_words 'auto always never' "$typed"; return ;;
-            'tail -n'|'tail --last'|'tail -s'|'tail --sleep'|'tail --pid'|'tail --until'|'tail --count'|'tail --idle-timeout'|'tail --timeout'|'tail --wait-for'|'tail -w'|'tail --where'|'tail -p'|'tail --keys'|'tail -P'|'tail --add-keys'|'tail --namespace'|'tail --template'|'tail --settle'|'tail --max-cbor-bytes'|'tail --max-cbor-depth'|'tail --max-cbor-items'|'tail --max-ndim'|'tail --max-objects'|'tail --max-decoded-bytes'|'tail --max-retained-bytes') return ;;
+            'tail -n'|'tail --last'|'tail -s'|'tail --sleep'|'tail --pid'|'tail --while'|'tail --until'|'tail --count'|'tail --idle-timeout'|'tail --timeout'|'tail --wait-for'|'tail --chan'|'tail --producers'|'tail --ack-sender'|'tail -w'|'tail --where'|'tail -p'|'tail --keys'|'tail -P'|'tail --add-keys'|'tail --namespace'|'tail --template'|'tail --exec'|'tail --exec-errors'|'tail --exec-timeout'|'tail --settle'|'tail --max-cbor-bytes'|'tail --max-cbor-depth'|'tail --max-cbor-items'|'tail --max-ndim'|'tail --max-objects'|'tail --max-decoded-bytes'|'tail --max-retained-bytes') return ;;
             'scan --unit') _tgmtool_words 'object message frame' "$typed"; return ;;
             'scan --match') _tgmtool_words 'any all first' "$typed"; return ;;
             'scan --format') _tgmtool_words 'table tsv csv ndjson json' "$typed"; return ;;
@@ -84,29 +88,39 @@ _tgmtool() {
             'cat-remote --format') _tgmtool_words 'table tsv csv ndjson json' "$typed"; return ;;
             'cat-remote --color') _tgmtool_words 'auto always never' "$typed"; return ;;
             'cat-remote -w'|'cat-remote --where'|'cat-remote --message'|'cat-remote --object'|'cat-remote --range'|'cat-remote --offset'|'cat-remote --length'|'cat-remote -J'|'cat-remote --jobs'|'cat-remote --max-bytes'|'cat-remote -p'|'cat-remote --keys'|'cat-remote -P'|'cat-remote --add-keys'|'cat-remote --namespace'|'cat-remote --concurrency'|'cat-remote --retries'|'cat-remote --timeout'|'cat-remote --storage-option'|'cat-remote --profile'|'cat-remote --region'|'cat-remote --endpoint-url'|'cat-remote --max-cbor-bytes'|'cat-remote --max-cbor-depth'|'cat-remote --max-cbor-items'|'cat-remote --max-ndim'|'cat-remote --max-objects'|'cat-remote --max-decoded-bytes'|'cat-remote --max-retained-bytes') return ;;
+            'pipe --match') _tgmtool_words 'any all first' "$typed"; return ;;
+            'pipe --tee') _tgmtool_files any "$typed"; return ;;
+            'pipe --on-error') _tgmtool_words 'stop skip pass' "$typed"; return ;;
+            'pipe --failed') _tgmtool_files any "$typed"; return ;;
+            'pipe --summary') _tgmtool_files any "$typed"; return ;;
+            'pipe --progress') _tgmtool_words 'auto always never' "$typed"; return ;;
+            'pipe --color') _tgmtool_words 'auto always never' "$typed"; return ;;
+            'pipe -w'|'pipe --where'|'pipe --split'|'pipe -B'|'pipe --buffer'|'pipe --depth'|'pipe --memory-budget'|'pipe --idle-timeout'|'pipe --stall-timeout'|'pipe --item-timeout'|'pipe --timeout'|'pipe --warn-after'|'pipe --grace'|'pipe -L'|'pipe --rate'|'pipe -S'|'pipe --size'|'pipe --ref-threshold'|'pipe --max-names'|'pipe --name'|'pipe --stderr-limit'|'pipe --interval'|'pipe --max-cbor-bytes'|'pipe --max-cbor-depth'|'pipe --max-cbor-items'|'pipe --max-ndim'|'pipe --max-objects'|'pipe --max-decoded-bytes'|'pipe --max-retained-bytes') return ;;
         esac
         if [[ -n $equals ]]; then return; fi
         if [[ $typed == -* ]]; then
             case $command in
                 '') _tgmtool_words '-V --version -v --verbose -q --quiet --color -h --help' "$typed" ;;
                 'encode') _tgmtool_words '-o --output --from --dtype --shape --split-axis --group --name --dims -s --set --extra --meta --variable --encoding --bits --error-bound --convert --filter --compression --compression-level --param --allow-nan --allow-inf --nan-mask-method --pos-inf-mask-method --neg-inf-mask-method --small-mask-threshold --pre-encoded --descriptor --hash --no-hash --layout --preceder --no-preceder --no-backfill --append --repair-tail --commit --fsync --reproducible --pace --id --chan --sender --end --mode --in-reply-to --note --error --code --max-messages --max-bytes --rotate --ack --window --backpressure-timeout --wait-ack -f --force -J --jobs -j --json -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
-                'tail') _tgmtool_words '-n --last -f --follow -F --retry -s --sleep --watch --pid --until --count --idle-timeout --timeout --wait-for --unit --from -w --where -p --keys -P --add-keys -m --mars --namespace --raw -j --json --format --template --stats --verify --no-verify --settle --force -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
+                'tail') _tgmtool_words '-n --last -f --follow -F --retry -s --sleep --watch --pid --while --until-exists --until --count --idle-timeout --timeout --wait-for --unit --from --chan --producers --require-end --forever --any --commit --state --state-reset --ack --ack-sender -w --where -p --keys -P --add-keys -m --mars --namespace --raw -j --json --format --template --exec --exec-errors --exec-timeout --stats --progress --verify --no-verify --settle --force -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
                 'scan') _tgmtool_words '--unit -w --where --match -p --keys -P --add-keys -m --mars --namespace --sort --limit --summary --group-by --values --tree --format -j --json --strict -e --exit-status --concurrency --retries --timeout --storage-option --profile --region --endpoint-url --anon -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
                 'validate') _tgmtool_words '--quick --checksum --full --canonical --stream --require-end --strict --ignore --allow-empty --allow-incomplete --min-messages --require-hash --require --schema --expect --against --atol --rtol --format -j --json --isolate --report --exit-zero -x --fail-fast --files-from -0 --null -J --jobs --progress --concurrency --retries --timeout --storage-option --profile --region --endpoint-url --anon -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
                 'backfill') _tgmtool_words '-o --output --check --dry-run -j --json --salvage --in-place --undo --keep-unhashed --assume-dead --stall --reindex --rehash --min-age --backup-suffix -f --force --files-from -0 --null -J --jobs -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
                 'cat-remote') _tgmtool_words '-w --where --message --object --range --offset --length --list --plan --as -o --output -f --force --verify --no-verify --restore --no-restore -J --jobs --stats --max-bytes --allow-full-read -p --keys -P --add-keys -m --mars --namespace --format -j --json --concurrency --retries --timeout --storage-option --profile --region --endpoint-url --anon -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
+                'pipe') _tgmtool_words '-w --where --match --verify --tee --split -B --buffer --depth --memory-budget --on-error --unordered --idle-timeout --stall-timeout --item-timeout --timeout --warn-after --grace -L --rate -S --size --ref-threshold --max-names --keep-going --failed --summary --name --stderr-limit --progress --interval --force -v --verbose -q --quiet --color -h --help --max-cbor-bytes --max-cbor-depth --max-cbor-items --max-ndim --max-objects --max-decoded-bytes --max-retained-bytes' "$typed" ;;
             esac
             return
         fi
     fi
     case $command in
-        '') _tgmtool_words 'encode tail scan validate backfill cat-remote' "$typed" ;;
+        '') _tgmtool_words 'encode tail scan validate backfill cat-remote pipe' "$typed" ;;
         'encode') _tgmtool_files any "$typed" ;;
         'tail') _tgmtool_files tgm "$typed" ;;
         'scan') _tgmtool_files tgm "$typed" ;;
         'validate') _tgmtool_files any "$typed" ;;
         'backfill') _tgmtool_files any "$typed" ;;
         'cat-remote') _tgmtool_files any "$typed" ;;
+        'pipe') _tgmtool_files any "$typed" ;;
     esac
 }
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from contextlib import closing
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from ..endpoints import is_remote, shown
-from ..errors import TgmError
 from ..limits import Limits
-from ..messages.spans import Notice
 from ..operations.choices import Choices
 from ..operations.follow import Found
+from ..operations.inbox import COMMITS
 from ..operations.keys import MISSING, Keys, keys_of
-from ..operations.tail import Tail, TimeLimit, follow
-from . import exits, options
+from ..operations.starts import check_start
+from ..operations.tail import Tail
+from . import options
+from . import tail_options as own
 from .console import Console
-from .exits import Stopped, UsageError
+from .exits import UsageError
 from .render import Listing
-from .tail_views import STATS, Raw, Rows, Show, Template, notice_text
+from .tail_run import make_stdout_durable, run
+from .tail_views import STATS, Exec, Raw, Rows, Show, Template
 
 _UNITS = ("object", "message", "frame")
 _COLUMNS = {
@@ -34,115 +36,80 @@ _COLUMNS = {
 def command(
     console: Console,
     limits: Limits,
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files to follow, or - (stdin).")],
-    last: Annotated[
-        str | None,
-        typer.Option(
-            "-n", "--last", metavar="N|+N", help="Begin with the last N units; +N: with unit N [10]."
-        ),
-    ] = None,
-    follow_: Annotated[
-        bool,
-        typer.Option(
-            "-f", "--follow", help="Wait for more. --follow=descriptor: keep to the file, not the name."
-        ),
-    ] = False,
-    follow_how: Annotated[str, typer.Option("--follow-how", hidden=True)] = "name",
-    follow_retry: Annotated[bool, typer.Option("-F", help="--follow=name --retry.")] = False,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Try again while a file is not there or cannot be read.")
-    ] = False,
-    sleep: Annotated[
-        str, typer.Option("-s", "--sleep", metavar="DUR", help="Look at least this often.")
-    ] = "1s",
-    watch: Annotated[
-        str, typer.Option("--watch", metavar="HOW", help="auto: use the system's notices; off: poll only.")
-    ] = "auto",
-    pid: Annotated[
-        int | None,
-        typer.Option("--pid", metavar="PID", help="Stop when this process is gone and all was read."),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option("--until", metavar="EXPR", help="Stop after the first unit that matches (as -w)."),
-    ] = None,
-    count: Annotated[
-        int | None, typer.Option("--count", metavar="N", min=1, help="Stop after N units.")
-    ] = None,
-    idle_timeout: Annotated[
-        str | None,
-        typer.Option("--idle-timeout", metavar="DUR", help="Give up when nothing new came for so long."),
-    ] = None,
-    timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="DUR", help="Give up after so long.")
-    ] = None,
-    wait_for: Annotated[
-        str | None, typer.Option("--wait-for", metavar="DUR", help="The file may not exist yet, for so long.")
-    ] = None,
-    unit: Annotated[str, typer.Option("--unit", metavar="UNIT", help="object, message or frame.")] = "object",
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="WHERE", help="start, end or offset:N, instead of -n.")
-    ] = None,
+    files: own.Files,
+    last: own.Last = None,
+    follow_: own.Follow = False,
+    follow_how: own.FollowHow = "name",
+    follow_retry: own.FollowRetry = False,
+    retry: own.Retry = False,
+    sleep: own.Sleep = "1s",
+    watch: own.Watch = "auto",
+    pid: own.Pid = None,
+    while_: own.While = None,
+    until_exists: own.UntilExists = None,
+    until: own.Until = None,
+    count: own.Count = None,
+    idle_timeout: own.IdleTimeout = None,
+    timeout: own.Timeout = None,
+    wait_for: own.WaitFor = None,
+    unit: own.Unit = "object",
+    from_: own.From = None,
+    chan: own.Chan = None,
+    producers: own.Producers = None,
+    require_end: own.RequireEnd = False,
+    forever: own.Forever = False,
+    any_: own.Any = False,
+    commit: own.Commit = "rename",
+    state: own.State = None,
+    state_reset: own.StateReset = False,
+    ack: own.Ack = None,
+    ack_sender: own.AckSender = None,
     where_: options.Where = None,
     keys: options.KeyList = None,
     add_keys: options.AddKeys = None,
     mars: options.Mars = False,
     namespace: options.Namespace = None,
-    raw: Annotated[
-        bool,
-        typer.Option(
-            "--raw", help="Pass the bytes on verbatim: frame by frame, or whole messages with --unit message."
-        ),
-    ] = False,
+    raw: own.Raw = False,
     as_json: options.AsJson = False,
     format: options.Format = None,  # noqa: A002  # the option's own name
-    template: Annotated[
-        str | None,
-        typer.Option("--template", metavar="TEXT", help="One line per unit, as '{mars.param} {mars.step}'."),
-    ] = None,
-    stats: Annotated[
-        bool, typer.Option("--stats", help="Minimum, mean, maximum and NaN count of each object.")
-    ] = False,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify/--no-verify", help="Check every frame's digest; what differs is not shown [on]."
-        ),
-    ] = True,
-    settle: Annotated[
-        str,
-        typer.Option(
-            "--settle", metavar="DUR", help="Read damage at the end again for so long before believing it."
-        ),
-    ] = "1s",
-    force: Annotated[bool, typer.Option("--force", help="Write bytes to a terminal.")] = False,
+    template: own.Template = None,
+    exec_: own.Exec = None,
+    exec_errors: own.ExecErrors = "fail",
+    exec_timeout: own.ExecTimeout = None,
+    stats: own.Stats = False,
+    progress: own.Progress = False,
+    verify: own.Verify = True,
+    settle: own.Settle = "1s",
+    force: own.Force = False,
 ) -> None:
     """Show what is in files as it comes: each object the moment its frame is whole.
 
-    An unfinished frame is "not yet" and never shown. Without -f, what is there now is shown.
+    An unfinished frame is "not yet" and never shown. Without -f, what is there now is shown. With -f, it
+    ends when every sender of the stream has said so; a file in which nobody does is followed on.
     """
-    if unit not in _UNITS:
-        raise UsageError(f"--unit {unit!r} does not exist, expected one of {', '.join(_UNITS)}")
-    if follow_how not in {"name", "descriptor"}:
-        raise UsageError(f"--follow={follow_how}: expected name or descriptor")
-    if watch not in {"auto", "off"}:
-        raise UsageError(f"--watch {watch!r} does not exist, expected auto or off")
+    _check_word("--unit", unit, _UNITS)
+    _check_word("--follow", follow_how, ("name", "descriptor"))
+    _check_word("--watch", watch, ("auto", "off"))
+    _check_word("--commit", commit, COMMITS)
+    _check_word("--exec-errors", exec_errors, ("fail", "warn"))
     if raw and (as_json or format or template or stats or where_):
         raise UsageError(
             "--raw passes bytes on: it cannot be combined with -j, --format, --template, --stats or -w"
         )
+    if exec_ is not None and (raw or as_json or format or template):
+        raise UsageError("--exec runs a command instead of printing: no --raw, -j, --format or --template")
     if raw and console.is_terminal and not force:
         raise UsageError("stdout is a terminal; redirect it, or insist with --force")
     if raw and len(files) > 1:
         raise UsageError("--raw takes one file: the bytes of several would be mixed")
-    conditions = options.condition(where_)
-    first, skip = _last(last, from_, files)
     following = follow_ or follow_retry
     if following and (remote := next(filter(is_remote, files), None)):
         raise UsageError(f"{shown(remote)}: a remote object cannot be followed; without -f it is read once")
-    raw_unit = "message" if unit == "message" or (raw and not following) else "object"
+    _check_keeping(files, last, from_, state=state, state_reset=state_reset, ack=ack, ack_sender=ack_sender)
+    conditions = options.condition(where_)
+    first, skip = _last(last, from_, files, keeps=state is not None or ack is not None)
     choices = Choices(
-        unit="piece" if raw else unit,
+        unit=_unit(unit, files, raw=raw, following=following),
         follow=following,
         last=first,
         skip=skip,
@@ -153,7 +120,20 @@ def command(
         retry=retry or follow_retry,
         wait_for=options.optional_duration(wait_for) or 0.0,
         pid=pid,
-        until=_until(until, _name_of(files)),
+        while_command=while_,
+        until_exists=until_exists,
+        chans=frozenset(chan or ()),
+        producers=producers,
+        any_end=any_,
+        forever=forever,
+        commit=commit,
+        state=state,
+        state_reset=state_reset,
+        state_period=0.0 if exec_ else 1.0,  # a command is dearer than a write
+        ack=ack,
+        ack_sender=ack_sender,
+        flush=make_stdout_durable,
+        until=_until(until, files[0] if len(files) == 1 else ""),
         count=None if where_ else count,
         idle_timeout=options.optional_duration(idle_timeout),
         timeout=options.optional_duration(timeout),
@@ -163,72 +143,74 @@ def command(
     )
     show: Show
     if raw:
-        show = Raw(console, whole_messages=raw_unit == "message")
+        show = Raw(console)
     elif template is not None:
         show = Template(console, template, conditions, stats=stats)
+    elif exec_ is not None:
+        seconds = options.optional_duration(exec_timeout)
+        show = Exec(console, exec_, conditions, stats=stats, timeout=seconds, warn=exec_errors == "warn")
     else:
         columns = options.columns_of(keys, add_keys, mars, namespace)
         listing = _listing(console, options.check_format(format, as_json), unit, columns, stats=stats)
         show = Rows(console, listing, conditions, stats=stats)
-    raise typer.Exit(_run(console, Tail(files, choices), show, count=count if where_ else None))
+    steps = _steps(files, choices)
+    counted = count if where_ else None
+    raise typer.Exit(run(console, steps, show, count=counted, require_end=require_end, progress=progress))
 
 
-def _run(console: Console, steps: Tail, show: Show, *, count: int | None) -> int:
-    """Follow until it is over; return the exit status."""
-    shown = 0
-    exits.on_signals(steps.interrupt)
-    with closing(steps):
-        try:
-            for found in follow(steps):
-                shown += show.take(found, steps)
-                if shown == count:
-                    break
-            show.end()
-        except BrokenPipeError:
-            return exits.BROKEN_PIPE if isinstance(show, Raw) else exits.OK
-        except TimeLimit as limit:
-            _end_quietly(show)
-            console.error(str(limit))
-            return exits.TIME_LIMIT
-        except Stopped as stopped:
-            _say_what_is_pending(console, steps)
-            return stopped.status
-        return _status(console, steps)
-
-
-def _end_quietly(show: Show) -> None:
+def _steps(files: list[str], choices: Choices) -> Tail:
     try:
-        show.end()
-    except BrokenPipeError:
-        return
+        return Tail(files, choices)
+    except ValueError as error:  # of the choices, all but the command of --while were checked before
+        raise UsageError(f"--while {choices.while_command!r}: {error}") from None
 
 
-def _status(console: Console, steps: Tail) -> int:
-    found = [exits.OK]
-    for error in steps.failed:
-        console.error(exits.text_of(error))
-        found.append(exits.status_of(error))
-    if steps.cut:
-        found.append(exits.INCOMPLETE)
-    if steps.lost_data:
-        found.append(exits.LOSS)
-    if not steps.matched:
-        console.error("--until: nothing matched before the end")
-        found.append(exits.NO)
-    return exits.highest(found)
+def _check_word(option: str, word: str, words: tuple[str, ...]) -> None:
+    if word not in words:
+        *others, final = words
+        raise UsageError(f"{option} {word!r} does not exist, expected {', '.join(others)} or {final}")
 
 
-def _say_what_is_pending(console: Console, steps: Tail) -> None:
-    """One line about an unfinished message, when a signal ends following."""
+def _check_keeping(
+    files: list[str],
+    last: str | None,
+    from_: str | None,
+    *,
+    state: str | None,
+    state_reset: bool,
+    ack: str | None,
+    ack_sender: str | None,
+) -> None:
+    """Refuse what --state and --ack cannot keep their promise with."""
+    if state_reset and state is None:
+        raise UsageError("--state-reset: there is no --state to forget")
+    if ack_sender and ack is None:
+        raise UsageError("--ack-sender: there is no --ack")
+    for option, path in (("--state", state), ("--ack", ack)):
+        if path is not None and any(_is_same(path, file) for file in files):
+            raise UsageError(f"{option} {path}: that is what is followed")
+    if state is not None and (place := next((f for f in files if f == "-" or is_remote(f)), None)):
+        raise UsageError(f"--state: {shown(place)} cannot be gone back to; only files and folders can")
+    if ack is not None and (last not in {None, "+1"} or from_ not in {None, "start"}):
+        raise UsageError("--ack says that everything arrived: it cannot begin in the middle (-n, --from)")
+
+
+def _is_same(path: str, other: str) -> bool:
     try:
-        for found in steps.finish():
-            if isinstance(found, Notice) and found.event == "cut":
-                console.note(notice_text(found))
-    except (TgmError, BrokenPipeError):
-        return
+        return os.path.samefile(path, other)
+    except OSError:
+        return os.path.abspath(path) == os.path.abspath(other)
 
 
 # ---- options to choices
+
+
+def _unit(unit: str, files: list[str], *, raw: bool, following: bool) -> str:
+    if not raw:
+        return unit
+    # A pipe does not hold a message until it is whole, however long it is.
+    whole = files != ["-"] and (unit == "message" or not following)
+    return "whole" if whole else "piece"
 
 
 def _listing(console: Console, format_: str | None, unit: str, columns: Any, *, stats: bool) -> Listing:
@@ -246,14 +228,18 @@ def _listing(console: Console, format_: str | None, unit: str, columns: Any, *, 
     return Listing(console, format_, columns=fixed, default=default, live=True)
 
 
-def _last(text: str | None, from_: str | None, files: list[str]) -> tuple[int | None, int]:
+def _last(text: str | None, from_: str | None, files: list[str], *, keeps: bool) -> tuple[int | None, int]:
     """Return (last, skip) for -n."""
     if from_ is not None:
         if text is not None:
             raise UsageError("-n and --from both say where to begin; choose one")
         return None, 0
+    folder = next(filter(os.path.isdir, files), None)
     if text is None:
-        return (None, 0) if files == ["-"] else (10, 0)  # a pipe has no past to count from
+        # A pipe has no past to count from, and who remembers or acknowledges wants all of it.
+        return (None, 0) if files == ["-"] or keeps or folder else (10, 0)
+    if folder is not None:
+        raise UsageError(f"-n: {folder} is a folder, whose files are read whole; --from end passes over them")
     number = text.removeprefix("+")
     if not number.isdecimal():
         raise UsageError(f"-n {text!r}: expected a number, or +N")
@@ -263,11 +249,10 @@ def _last(text: str | None, from_: str | None, files: list[str]) -> tuple[int | 
 
 
 def _start(text: str | None) -> str | None:
-    if text is None or text in {"start", "end"}:
-        return text
-    word, _, number = text.partition(":")
-    if word != "offset" or not number.isdecimal():
-        raise UsageError(f"--from {text!r}: expected start, end or offset:N")
+    try:
+        check_start(text)
+    except ValueError:
+        raise UsageError(f"--from {text!r}: expected start, end, offset:N, seq:N or seq:SENDER:N") from None
     return text
 
 
@@ -277,7 +262,3 @@ def _until(expression: str | None, name: str) -> Callable[[Found], bool] | None:
     condition = options.condition([expression], "--until")
     assert condition is not None
     return lambda found: condition(keys_of(found, file=name))
-
-
-def _name_of(files: list[str]) -> str:
-    return files[0] if len(files) == 1 else ""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from ..errors import TgmError
 from ..messages.objects import DataObject
 from ..messages.spans import Notice, Piece
+from ..messages.stream import DEFAULT_CHAN, DEFAULT_SENDER
+from ..operations.commands import CommandFailed, CommandLine
 from ..operations.follow import Found
 from ..operations.keys import Keys, fill, keys_of
 from ..operations.select import Condition
@@ -17,6 +19,7 @@ from .console import Console
 from .exits import UsageError
 from .render import Listing
 
+_WHO = (("id", "?"), ("chan", DEFAULT_CHAN), ("sender", DEFAULT_SENDER))
 STATS = ("min", "mean", "max", "nan")
 _NOTICES: dict[str, str] = {
     "truncated": "became shorter ({offset} bytes now); starting again from its beginning",
@@ -26,6 +29,10 @@ _NOTICES: dict[str, str] = {
     "gap": "byte {offset}: {length} bytes passed over: {reason}",
     "invalid": "byte {offset}: {length} bytes are not valid: {reason}",
     "cut": "byte {offset}: {reason}",
+    "order": "byte {offset}: {reason}",
+    "error": "{who} warns{code}: {reason}",
+    "note": "{who} says: {reason}",
+    "end": "{who} has ended",
 }
 
 
@@ -52,7 +59,9 @@ class Show:
 
     def notice(self, notice: Notice) -> None:
         """Tell what happened to the file."""
-        if notice.event != "failed":  # said at the end, with the exit status
+        if notice.event == "failed" or (notice.event == "error" and notice.stream.get("fatal", True)):
+            return  # said at the end, with the exit status
+        if self.console.verbose or not _is_routine(notice):
             self.console.note(notice_text(notice))
 
     def show(self, keys: Keys) -> None:
@@ -116,38 +125,60 @@ class Template(Show):
         self.console.line(safe(self._fill(keys)))
 
 
-class Raw(Show):
-    """The bytes, verbatim: as soon as they are whole, or message by message."""
+class Exec(Show):
+    """A command for each unit; the next one waits for its end."""
 
-    def __init__(self, console: Console, *, whole_messages: bool) -> None:
+    def __init__(
+        self,
+        console: Console,
+        text: str,
+        condition: Condition | None,
+        *,
+        stats: bool,
+        timeout: float | None,
+        warn: bool,
+    ) -> None:
+        super().__init__(console, condition, stats=stats)
+        self._warn = warn
+        try:
+            self._command = CommandLine(text, timeout)
+        except ValueError as error:
+            raise UsageError(f"--exec: {error}") from None
+
+    def show(self, keys: Keys) -> None:
+        """Run it."""
+        try:
+            self._command.run(keys)
+        except CommandFailed as error:
+            if not self._warn:
+                raise
+            self.console.note(str(error))
+
+
+class Raw(Show):
+    """The bytes, verbatim."""
+
+    def __init__(self, console: Console) -> None:
         from ..endpoints.stdio import stdout_sink
         from ..operations.relay import Relay
 
         super().__init__(console)
         self._relay = Relay(stdout_sink())
-        self._whole_messages = whole_messages
-        self._held: Piece | None = None
 
     def take(self, found: Found, steps: Tail) -> int:
-        """Pass a piece on, or hold it until its message is whole."""
+        """Pass a piece on."""
         if isinstance(found, Notice):
-            if found.event != "cut" or found.length:
-                self._held = None
             self.notice(found)
             return 0
         assert isinstance(found, Piece)
-        piece = found
-        if self._whole_messages:
-            if self._held is not None:
-                piece = self._held._replace(length=self._held.length + found.length, ends=found.ends)
-            if not piece.ends:
-                self._held = piece
-                return 0
-            self._held = None
         source = steps.tracks[0].source
         assert source is not None
-        self._relay.pass_on(source, piece)
+        self._relay.pass_on(source, found)
         return 1
+
+
+def _is_routine(notice: Notice) -> bool:
+    return notice.event == "end" or (notice.event == "note" and not notice.reason)
 
 
 def notice_text(notice: Notice) -> str:
@@ -155,6 +186,8 @@ def notice_text(notice: Notice) -> str:
     words = {
         "offset": notice.offset,
         "length": notice.length,
+        "who": "/".join(str(notice.stream.get(key, own)) for key, own in _WHO),
+        "code": f" ({notice.code})" if notice.code else "",
         "reason": notice.reason.removeprefix(f"{notice.source}: ").removeprefix(f"byte {notice.offset}: "),
     }
     return f"{notice.source}: " + _NOTICES[notice.event].format(**words)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..limits import DEFAULT_LIMITS, Limits
 from .follow import Found
 
-UNITS = ("object", "message", "frame", "piece")
+UNITS = ("object", "message", "frame", "piece", "whole")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Choices:
     """How to follow; the defaults follow nothing and show the last ten.
 
     Attributes:
-        unit: What is handed out: "object", "message", "frame" or "piece" (verbatim bytes).
+        unit: What is handed out: "object", "message", "frame", "piece" (verbatim bytes as soon as they are
+            whole) or "whole" (verbatim bytes of whole messages).
         follow: Wait for more.
         last: Begin with the last so many units; None for all. On a pipe all, unless it is given:
             then so many are held in memory until the pipe ends.

@@ -31,7 +31,7 @@ from .ordering import Order
 
 _ANCHOR_SIZE = layout.FRAME_FOOTER_SIZE
 _SETTLE_NEAR_END = 1 << 20  # damage further from the end than this is not a page in flight
-
+_WHOLE = ("message", "whole")
 
 Found = DataObject | Message | FrameSpan | Piece | Notice
 
@@ -84,7 +84,8 @@ class Follower:
 
     Args:
         place: A path, `-`, or a Source. Only paths can be replaced or appear later.
-        unit: "object", "message", "frame" or "piece" (verbatim bytes as soon as they are whole).
+        unit: "object", "message", "frame", "piece" (verbatim bytes as soon as they are whole) or "whole"
+            (verbatim bytes of whole messages).
         start: Where to begin (bytes from the start of the file); a message must begin there.
         after: What ends at or before this offset is passed over (bytes from the start of the file).
         messages: Number of whole messages before `start`.
@@ -397,7 +398,7 @@ class Follower:
         self._latest = _Mark(end - _ANCHOR_SIZE, self._footer_of(event))
         if event.header.row.is_object:
             self._anchor = self._latest
-        if end <= self._handed_out or self._unit == "message":
+        if end <= self._handed_out or self._unit in _WHOLE:
             return
         if self.order.shown:
             if wrong is not None:
@@ -423,7 +424,7 @@ class Follower:
         self, event: MessageEnded, found: Any, wrong: FormatError | LimitExceeded | None
     ) -> Iterator[Found]:
         end = event.offset + event.length
-        if self._unit == "message":
+        if self._unit in _WHOLE:
             wrong = self._wrong
         said: list[Notice] = []
         if end > self._handed_out:
@@ -434,6 +435,8 @@ class Follower:
                     yield self._invalid(event.offset, event.length, wrong)
                 elif self._unit == "message" and isinstance(found, Message) and not self.order.repeats:
                     yield found
+                elif self._unit == "whole" and not self.order.repeats:
+                    yield Piece(event.offset, event.length, True, True, self._streaming)
                 if self._unit == "piece":
                     yield self._piece(end, ends=True)
             self._handed_out = end

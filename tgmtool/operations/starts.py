@@ -91,7 +91,7 @@ def _end_of(place: Any, choices: Choices) -> tuple[int, int]:
 
 def _where_last_begin(place: Any, choices: Choices) -> tuple[int, int, int]:
     """Return (message offset, end of what is passed over, whole messages before) for last or skip."""
-    unit = "message" if choices.unit in {"message", "piece"} else choices.unit
+    unit = "message" if choices.unit in {"message", "piece", "whole"} else choices.unit
     before: deque[Any] = deque(maxlen=(choices.last or 0) + 1)
     # The unit just before those that are wanted: what ends with it is passed over.
     for number, found in enumerate(_units(place, unit, choices.limits), 1):

@@ -94,9 +94,10 @@ class Tail:
         """It was `until`, `count` or the caller that ended it."""
         return self._stop
 
-    def error(self) -> Place | None:
-        """Return the first error that a producer ended with, or None."""
-        return next((found for track in self._tracks if (found := track.order.ledger.error())), None)
+    def errors(self) -> list[Place]:
+        """Return what producers ended with that failed: the first of each place."""
+        found = (track.order.ledger.error() for track in self._tracks)
+        return [place for place in found if place is not None]
 
     def missing_ends(self) -> list[str]:
         """Return who has not ended: the open senders, and places where nobody ever spoke."""
