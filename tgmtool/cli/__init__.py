@@ -16,6 +16,7 @@ COMMANDS = (
     ("validate", "Check files: may they be committed, can they be relied on?"),
     ("backfill", "Fill in lengths, and mend what a dead producer left."),
     ("cat-remote", "Take objects, or parts of them, out of a remote object or a file."),
+    ("pipe", "Join stages with bounded buffers, and watch over them."),
 )
 """THE ordered list of commands: name and what it is for. `cli/NAME.py` holds each."""
 

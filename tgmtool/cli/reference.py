@@ -21,6 +21,7 @@ from ..limits import Limits
 from ..operations.arrays import FORMATS as ARRAY_FORMATS
 from ..operations.inputs import READERS
 from ..operations.outputs import COMMITS, FSYNCS
+from ..operations.pipe.reader import ON_ERROR
 from ..operations.scan import UNITS
 from ..operations.writer import LAYOUTS
 from . import _GLOBAL_FLAGS, _GLOBAL_VALUES, exits
@@ -49,6 +50,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "--fsync": FSYNCS,
     "--group": ("all", "file"),
     "--watch": ("auto", "off"),
+    "--on-error": ON_ERROR,
     "encode --from": ("auto", *READERS),
     "tail --from": ("start", "end", "offset:"),
 }
@@ -161,6 +163,24 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "tgmtool cat-remote 'run.tgm#m=0&o=1' -o one.tgm",
         ),
     ),
+    "tgmtool-pipe": (
+        (
+            "A buffer between two programs, and a copy of what passes.",
+            "tgmtool pipe --tee copy.tgm < run.tgm | tgmtool scan -",
+        ),
+        (
+            "A whole pipeline: if any part of it fails, all of it ends and the exit status says so.",
+            "tgmtool pipe ./model 'tgmtool encode -o -' '@tee new.tgm' 'tgmtool scan -'",
+        ),
+        (
+            "What matches, handed to a command message by message, two at once, in order.",
+            "tgmtool pipe '@merge run.tgm' '@where mars.param=2t' '2*cat' > 2t.tgm",
+        ),
+        (
+            "Give up if nothing comes for 20 minutes, or the archive takes nothing for 5.",
+            "tgmtool pipe --idle-timeout 20m --stall-timeout 5m < run.tgm > archive",
+        ),
+    ),
 }
 """Page to (what it does, the command line); the help page shows the first two. A test runs each."""
 
@@ -178,6 +198,11 @@ ENVIRONMENT: tuple[tuple[str, str, str | None], ...] = (
         "TGMTOOL_ALLOW_NAN, TENSOGRAM_ALLOW_NAN",
         "As --allow-nan, if 1, true, yes or on; likewise ALLOW_INF and the other mask options.",
         "encode",
+    ),
+    (
+        "TGMTOOL_BUFFER, TGMTOOL_MEMORY_BUDGET",
+        "As --buffer and --memory-budget, where those are not given; likewise MAX_NAMES and STDERR_LIMIT.",
+        "pipe",
     ),
     ("TGMTOOL_MAX_BYTES", "As --max-bytes, where that is not given.", "cat-remote"),
     (

@@ -101,7 +101,7 @@ def _where(spec: Spec, words: _Words, settings: Settings) -> Transform:
 
 
 def _verify(spec: Spec, words: _Words, settings: Settings) -> Transform:
-    from .verify import Verify
+    from ..transforms.verify import Verify
 
     words.only(spec, 0, 0, "alone")
     return Verify()
@@ -118,13 +118,16 @@ def _tee(spec: Spec, words: _Words, settings: Settings) -> Transform:
             f"{shown(path)}: remote places can be read and not written by this version of tgmtool"
         )
     flags = words.flags
-    output = Output(
-        path,
-        append="append" in flags,
-        force=settings.force or "force" in flags,
-        fsync=flags.get("fsync", "close"),
+    return Tee(
+        Output(
+            path,
+            commit=flags.get("commit"),
+            append="append" in flags,
+            repair_tail="repair-tail" in flags,
+            force=settings.force or "force" in flags,
+            fsync=flags.get("fsync", "close"),
+        )
     )
-    return Tee(output)
 
 
 def _split(spec: Spec, words: _Words, settings: Settings) -> Transform:
@@ -193,7 +196,7 @@ _Maker = Callable[[Spec, _Words, Settings], Any]
 TABLE: Mapping[str, tuple[_Maker, tuple[str, ...]]] = {
     "@where": (_where, ("match",)),
     "@verify": (_verify, ()),
-    "@tee": (_tee, ("append", "force", "fsync")),
+    "@tee": (_tee, ("append", "commit", "force", "fsync", "repair-tail")),
     "@split": (_split, ("force",)),
     "@recode": (_recode, ()),
     "@refs": (_refs, ("threshold",)),

@@ -94,6 +94,7 @@ class LinkState(NamedTuple):
     messages: int
     bytes: int
     held: int
+    peak: int
     capacity: int
     waiting: int
     oldest: float

@@ -409,6 +409,7 @@ class Crew:
                     messages=filling.messages,
                     bytes=filling.given,
                     held=filling.held,
+                    peak=before.after.peak,
                     capacity=filling.capacity,
                     waiting=filling.waiting,
                     oldest=filling.oldest,

@@ -215,8 +215,8 @@ def pipeline(
     Args:
         stages: In their order. Each is text, as on the command line: a command (`"gzip -dc"`: it reads and
             writes a stream of messages, is split as by a shell, and no shell runs it), `"4*CMD"` (a run
-            per message, four at once, order kept), `"@where mars.param=2t"` and the other built-in stages; or
-            an object with `name`, `needs`, `message` and `finish`, as in `tgmtool.operations.transforms.base`.
+            per message, four at once, order kept), `"@where mars.param=2t"` and so on; or an
+            object with `name`, `needs`, `message` and `finish`, as in `tgmtool.operations.transforms.base`.
         source: What is read: `-`, a path, bytes, a binary file, a Source, or a descriptor.
         sink: What is written: `-`, a path, a binary file, a Sink, a descriptor; None throws away.
         choices: Bounds, clocks, and what to do at damage.

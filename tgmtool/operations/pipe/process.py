@@ -15,9 +15,6 @@ from collections.abc import Sequence
 from ...endpoints.local import describe
 from .failures import StageFailed
 
-_NO_COMMAND = 127
-_NOT_EXECUTABLE = 126
-
 
 class Process:
     """A started command.
@@ -41,15 +38,11 @@ class Process:
             self._process = subprocess.Popen(  # noqa: S603  # running the user's commands is the job; never a shell
                 words, stdin=stdin, stdout=stdout, stderr=stderr, process_group=0, restore_signals=True
             )
-        except FileNotFoundError as error:
-            raise StageFailed(
-                f"{label}: no such command ({words[0]})", stage=stage, status=_NO_COMMAND
-            ) from error
+        except FileNotFoundError:
+            raise StageFailed(f"{label}: no such command ({words[0]})", stage=stage) from None
         except (OSError, ValueError) as error:
             text = describe(error) if isinstance(error, OSError) else str(error)
-            raise StageFailed(
-                f"{label}: cannot be started: {text}", stage=stage, status=_NOT_EXECUTABLE
-            ) from error
+            raise StageFailed(f"{label}: cannot be started: {text}", stage=stage) from None
         self.pid = self._process.pid
         self.status: int | None = None  # as `subprocess` has it, once it ended
         self._reaped = False
