@@ -184,3 +184,19 @@ class CannotResume(TgmError):
 
 class ProducerError(TgmError):
     """The producer said that it failed, and why."""
+
+
+class ReferenceRefused(TgmError):
+    """What a reference stands for is not there, is not what was meant, or is nothing that it may name.
+
+    Attributes:
+        reason: "missing", "changed" or "invalid" (the reference itself).
+    """
+
+    def __init__(self, text: str, *, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class NameRefused(TgmError, ValueError):
+    """Metadata cannot become a file name; says which message, which key, and why."""

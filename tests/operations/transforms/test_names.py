@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tgmtool import LimitExceeded, SourceError
+from tgmtool.errors import NameRefused
 from tgmtool.operations.keys import Keys
 from tgmtool.operations.transforms.names import (
     NAME_BYTES,
     VALUE_BYTES,
     Folder,
-    NameRefused,
     Template,
     check_count,
     escaped,

@@ -18,13 +18,13 @@ from tests import builders
 from tests.operations.streams import FIXED, entry, field
 from tests.operations.transforms.messages import each_kind, end, kinds, one, place, run, theirs, units, wrong
 from tgmtool import DigestMismatch, LimitExceeded, Limits, SourceError
+from tgmtool.errors import ReferenceRefused
 from tgmtool.messages import cbor
 from tgmtool.operations.transforms.base import Unit
 from tgmtool.operations.transforms.reframe import metadata_maps, reframe
 from tgmtool.operations.transforms.refs import KEY, Ref, Refs
 from tgmtool.operations.transforms.resolve import Resolve
 from tgmtool.operations.transforms.stamp import Stamp, with_place
-from tgmtool.operations.transforms.store import ReferenceRefused
 
 ODD = {"by-hand-unpadded", "by-hand-excess"}  # would not come back byte for byte
 

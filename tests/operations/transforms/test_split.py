@@ -12,8 +12,8 @@ import tgmtool
 from tests.operations.streams import entry, field, steps_of
 from tests.operations.transforms.messages import end, kinds, one, place, run, units
 from tgmtool import LimitExceeded, SourceError
+from tgmtool.errors import NameRefused
 from tgmtool.operations.transforms.base import Unit
-from tgmtool.operations.transforms.names import NameRefused
 from tgmtool.operations.transforms.split import Split
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tgmtool import LimitExceeded, SourceError
-from tgmtool.operations.transforms.store import ReferenceRefused, Store, digest_in, name_of
+from tgmtool.errors import ReferenceRefused
+from tgmtool.operations.transforms.store import Store, digest_in, name_of
 
 
 def put(store: Store, data: bytes) -> str:

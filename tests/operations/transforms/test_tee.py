@@ -13,9 +13,9 @@ import tensogram
 import tgmtool
 from tests.operations.streams import steps_of
 from tests.operations.transforms.messages import each_kind, kinds, one, run, theirs, units
-from tgmtool import MessageSpan, SourceError
-from tgmtool.endpoints.local import FileSink
+from tgmtool import MessageSpan, SourceError, TruncatedError
 from tgmtool.endpoints.memory import MemorySink
+from tgmtool.operations.outputs import Output
 from tgmtool.operations.transforms.base import Unit
 from tgmtool.operations.transforms.filled import filled
 from tgmtool.operations.transforms.tee import Tee
@@ -28,7 +28,7 @@ def streamed(count: int = 3) -> bytes:
 def test_what_passes_is_unchanged_and_the_copy_is_what_backfill_makes(tmp_path: Path) -> None:
     data = streamed() + one(3)
     copy, direct = tmp_path / "copy.tgm", tmp_path / "direct.tgm"
-    assert run(Tee(copy), data) == data
+    assert run(Tee(Output(str(copy))), data) == data
     direct.write_bytes(data)
     tgmtool.backfill(direct)
     assert copy.read_bytes() == direct.read_bytes()
@@ -36,7 +36,7 @@ def test_what_passes_is_unchanged_and_the_copy_is_what_backfill_makes(tmp_path: 
 
 def test_the_reference_reads_every_message_of_a_copy(tmp_path: Path) -> None:
     copy = tmp_path / "copy.tgm"
-    run(Tee(copy), streamed(4))
+    run(Tee(Output(str(copy))), streamed(4))
     with tensogram.TensogramFile.open(str(copy)) as file:
         assert len(file) == 4
         assert [int(file.decode_message(n).objects[0][1][0, 0]) for n in range(4)] == [0, 100, 200, 300]
@@ -62,7 +62,7 @@ def test_messages_of_the_reference_are_filled_in_once() -> None:
 
 def test_a_copy_can_be_followed_message_by_message(tmp_path: Path) -> None:
     copy = tmp_path / "copy.tgm"
-    stage = Tee(copy)
+    stage = Tee(Output(str(copy)))
     for number, unit in enumerate(units(streamed())):
         list(stage.message(unit))
         assert steps_of(tgmtool.read(copy)) == list(range(number + 1))
@@ -71,20 +71,20 @@ def test_a_copy_can_be_followed_message_by_message(tmp_path: Path) -> None:
 
 def test_after_a_failure_the_whole_messages_stay(tmp_path: Path) -> None:
     copy = tmp_path / "copy.tgm"
-    run(Tee(copy), streamed(2), failed=True)
+    run(Tee(Output(str(copy))), streamed(2), failed=True)
     assert steps_of(tgmtool.read(copy)) == [0, 1]
 
 
 def test_a_copy_that_was_to_appear_whole_does_not_appear_after_a_failure(tmp_path: Path) -> None:
     copy = tmp_path / "copy.tgm"
-    run(Tee(copy, private=True), streamed(2), failed=True)
+    run(Tee(Output(str(copy), commit="rename")), streamed(2), failed=True)
     assert list(tmp_path.iterdir()) == []
-    run(Tee(copy, private=True), streamed(2))
+    run(Tee(Output(str(copy), commit="rename")), streamed(2))
     assert steps_of(tgmtool.read(copy)) == [0, 1]
 
 
 def test_several_copies_are_the_same(tmp_path: Path) -> None:
-    stages = [Tee(tmp_path / name) for name in "ab"]
+    stages = [Tee(Output(str(tmp_path / name))) for name in "ab"]
     for unit in units(streamed()):
         for stage in stages:
             list(stage.message(unit))
@@ -97,17 +97,28 @@ def test_an_existing_file_is_refused_or_replaced(tmp_path: Path) -> None:
     copy = tmp_path / "copy.tgm"
     copy.write_bytes(one(7))
     with pytest.raises(SourceError, match="already exists"):
-        Tee(copy)
-    run(Tee(copy, force=True), streamed(1))
+        Tee(Output(str(copy)))
+    run(Tee(Output(str(copy), force=True)), streamed(1))
     assert steps_of(tgmtool.read(copy)) == [0]
 
 
-def test_a_file_that_was_opened_to_be_continued_is_continued(tmp_path: Path) -> None:
+def test_a_file_is_continued_and_with_a_cut_end_only_when_told(tmp_path: Path) -> None:
     copy = tmp_path / "copy.tgm"
     copy.write_bytes(one(7))
-    with FileSink(str(copy), append=True) as sink:
-        run(Tee(sink), streamed(1))
+    run(Tee(Output(str(copy), append=True)), streamed(1))
     assert steps_of(tgmtool.read(copy)) == [7, 0]
+    copy.write_bytes(one(7) + one(8, layout="streaming")[:-30])
+    with pytest.raises(TruncatedError):
+        Tee(Output(str(copy), append=True))
+    stage = Tee(Output(str(copy), append=True, repair_tail=True))
+    assert any("finished" in warning for warning in stage.warnings)
+    run(stage, streamed(1))
+    assert steps_of(tgmtool.read(copy)) == [7, 8, 0]
+
+
+def test_a_path_is_a_place_too(tmp_path: Path) -> None:
+    run(Tee(tmp_path / "copy.tgm"), streamed(1))
+    assert steps_of(tgmtool.read(tmp_path / "copy.tgm")) == [0]
 
 
 def test_a_disk_that_is_full_is_named_and_the_copy_cut_back(tmp_path: Path) -> None:
@@ -119,8 +130,9 @@ def test_a_disk_that_is_full_is_named_and_the_copy_cut_back(tmp_path: Path) -> N
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "from tests.operations.transforms.messages import run\n"
         "from tests.operations.transforms.test_tee import streamed\n"
+        "from tgmtool.operations.outputs import Output\n"
         "from tgmtool.operations.transforms.tee import Tee\n"
-        f"run(Tee({str(copy)!r}), streamed())\n"
+        f"run(Tee(Output({str(copy)!r})), streamed())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
@@ -131,7 +143,7 @@ def test_a_disk_that_is_full_is_named_and_the_copy_cut_back(tmp_path: Path) -> N
 
 
 def test_a_device_without_room_is_an_error_that_names_it() -> None:
-    stage = Tee("/dev/full")
+    stage = Tee(Output("/dev/full"))
     with pytest.raises(SourceError, match=r"/dev/full: no space left"):
         list(stage.message(Unit(one(0))))
     stage.finish(failed=True)

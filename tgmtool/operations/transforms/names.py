@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...endpoints.local import source_error
-from ...errors import LimitExceeded, SourceError, TgmError
+from ...errors import LimitExceeded, NameRefused, SourceError
 from ..keys import MISSING, Keys, text_of
 
 VALUE_BYTES = 100  # of one value, escaped
@@ -24,10 +24,6 @@ MOST_NAMES = 10_000  # option --max-names
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]")
 _CLOSERS = {"[": "]", "{": "}"}
 _SHOWN = 40
-
-
-class NameRefused(TgmError, ValueError):
-    """Metadata cannot become a file name; says which message, which key, and why."""
 
 
 class Template(NamedTuple):

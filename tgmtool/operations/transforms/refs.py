@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ...codecs.pipeline import Pipeline
 from ...endpoints.base import Bytes
-from ...errors import EncodeError
+from ...errors import EncodeError, ReferenceRefused
 from ...messages import cbor
 from ...messages.descriptor import Descriptor
 from ...messages.metadata import BASE, RESERVED, Metadata
@@ -26,7 +26,7 @@ from .base import Needs, Unit
 from .names import MOST_NAMES
 from .recode import check_digest
 from .reframe import TensorFrame, frame_bytes, metadata_maps, reframe, tensors
-from .store import ALGORITHM, SUFFIX, ReferenceRefused, Store, digest_in, name_of
+from .store import ALGORITHM, SUFFIX, Store, digest_in, name_of
 
 KEY = "tgmref"
 THRESHOLD = 64 << 10

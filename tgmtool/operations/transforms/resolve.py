@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...errors import FormatError
+from ...errors import FormatError, ReferenceRefused
 from ...limits import check_decoded_size
 from ...messages.descriptor import Descriptor
 from ...messages.metadata import BASE
@@ -18,7 +18,7 @@ from .base import Needs, Unit
 from .recode import check_digest
 from .reframe import TensorFrame, metadata_maps, tensors
 from .refs import KEY, Ref, exchanged
-from .store import ReferenceRefused, Store
+from .store import Store
 
 
 class Resolve:

@@ -17,10 +17,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ...endpoints.local import source_error, write_all
-from ...errors import SourceError
+from ...errors import NameRefused, SourceError
 from .base import Needs, Unit
 from .filled import filled
-from .names import MOST_NAMES, Folder, NameRefused, Template, check_count, values_of
+from .names import MOST_NAMES, Folder, Template, check_count, values_of
 
 OPEN_FILES = 64  # at a time; far below what a process may have, as there are other stages
 

@@ -17,25 +17,13 @@ from collections.abc import Sequence
 
 from ...endpoints.base import Bytes
 from ...endpoints.local import source_error, write_all
-from ...errors import SourceError, TgmError
+from ...errors import ReferenceRefused, SourceError
 from .names import MOST_NAMES, Folder, check_count
 
 ALGORITHM = "sha256"
 SUFFIX = ".tgm"
 _NAME = re.compile(r"([0-9a-f]{64})\.tgm")
 _PIECE = 1 << 20
-
-
-class ReferenceRefused(TgmError):
-    """What a reference stands for is not there, is not what was meant, or is nothing it may name.
-
-    Attributes:
-        reason: "missing", "changed", "invalid" (the reference itself).
-    """
-
-    def __init__(self, text: str, *, reason: str) -> None:
-        super().__init__(text)
-        self.reason = reason
 
 
 def name_of(pieces: Sequence[Bytes]) -> str:

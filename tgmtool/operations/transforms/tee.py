@@ -11,10 +11,11 @@ import stat
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from ...endpoints import STDIO, local_path, open_sink
+from ...endpoints import open_sink
 from ...endpoints.base import Sink
 from ...endpoints.local import FileSink
 from ...errors import SourceError
+from ..outputs import Output, check, open_output
 from .base import Needs, Unit
 from .filled import filled
 
@@ -23,32 +24,34 @@ class Tee:
     """Writes every message to a place, and lets it pass.
 
     Args:
-        place: A path, or what else `open_sink` takes. A Sink is used as it stands (a file that is continued,
-            say); whoever opened it closes it.
-        force: Replace an existing file.
-        private: The file appears when it is complete, instead of growing under its name.
-        durable: fsync before `finish` returns.
+        place: An Output, which is written in place unless it says otherwise, by the rules that `encode` has;
+            or what `open_sink` takes. Whoever hands in a Sink closes it.
 
     Attributes:
         messages: That were written.
+        warnings: What had to be said when the place was opened (a mended tail, missing locks).
 
     Raises:
+        EncodeError: An Output that contradicts itself.
         SourceError: It cannot be written, or it exists.
+        TruncatedError: It is to be continued, and its end is cut.
     """
 
     name = "@tee"
     needs: Needs = "bytes"
 
-    def __init__(
-        self, place: Any, *, force: bool = False, private: bool = False, durable: bool = True
-    ) -> None:
+    def __init__(self, place: Any) -> None:
         self.messages = 0
+        self.warnings: list[str] = []
         self._owned = not isinstance(place, Sink)
-        self._private = private
-        if isinstance(place, str | os.PathLike) and place != STDIO:
-            path = local_path(place)
-            exclusive = not force and not _is_device(path)
-            self._sink: Sink = FileSink(path, private=private, exclusive=exclusive, durable=durable)
+        self._private = self._syncs = False
+        if isinstance(place, Output):
+            check(place)
+            self._private = place.commit == "rename"
+            self._syncs = place.fsync in {"object", "message"}
+            self._sink = open_output(_usable(place), place.commit or "inplace", self.warnings.append).sink
+            if isinstance(self._sink, FileSink) and self._sink.warning:
+                self.warnings.append(self._sink.warning)
         else:
             self._sink = open_sink(place)
 
@@ -62,6 +65,8 @@ class Tee:
         before = self._sink.position
         try:
             self._sink.write(filled(unit))
+            if self._syncs:
+                self._sink.sync()
         except SourceError as error:
             self._cut_back(before, error)
         self.messages += 1
@@ -95,10 +100,10 @@ class Tee:
         return ()
 
 
-def _is_device(path: str) -> bool:
-    """It is there to be written to: a pipe, /dev/null, a terminal."""
+def _usable(output: Output) -> Output:
+    """Return the output; what is there to be written to (a pipe, a device) need not be absent."""
     try:
-        mode = os.stat(path).st_mode
+        mode = os.stat(output.path).st_mode
     except OSError:
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+        return output
+    return output if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else output._replace(force=True)
