@@ -119,9 +119,17 @@ def test_moving_twice_moves_nothing_more(tmp_path: Path) -> None:
 
 def test_markers_and_ends_pass_so_that_the_whole_stream_comes_back(tmp_path: Path) -> None:
     data = run(Stamp(place(0).who), one(0) + one(1, layout="streaming") + kinds()["zstd"])
-    assert resolved(moved(data, tmp_path), tmp_path) == data
-    assert wrong(data, stream=True) == []
+    small = moved(data, tmp_path)
+    assert wrong(data, stream=True) == wrong(small, stream=True) == []
+    assert resolved(small, tmp_path) == data
     assert moved(end(0), tmp_path) == end(0)
+
+
+def test_an_end_that_was_wrong_is_wrong_on_the_way_and_afterwards(tmp_path: Path) -> None:
+    data = one(0, place=place(0)) + end(1, count=7, bytes=1)
+    small = moved(data, tmp_path)
+    assert small.endswith(end(1, count=7, bytes=1))
+    assert resolved(small, tmp_path) == data
 
 
 def test_small_messages_may_be_changed_on_their_way(tmp_path: Path) -> None:

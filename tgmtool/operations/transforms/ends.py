@@ -1,12 +1,14 @@
 """End markers after messages were changed: what they say of what was sent is said anew.
 
-It is separate because a transform that changes bytes (`@recode`) makes every later end wrong, though
-nothing was lost. What an end said wrongly before is left as it is: a loss upstream must stay visible.
+It is separate because every transform that changes bytes (`@recode`, `@refs`, `@resolve`) makes the ends
+after it wrong, though nothing was lost. What an end said wrongly before is left as it is: a loss upstream
+must stay visible. What is said anew can be said back: after `@resolve` an end is the one it was.
 """
 
 from __future__ import annotations
 
-from ...messages.stream import END, Sender, Tally
+from ...errors import EncodeError
+from ...messages.stream import END, Place, Sender, Tally
 from .base import Unit
 from .stamp import with_place
 
@@ -22,18 +24,26 @@ class Ends:
 
         Raises:
             MetadataError: It says its place wrongly.
-            EncodeError: As `with_place`.
         """
         place = old.place
         if place is None:
             return new
         before, after = self._sent.setdefault(place.who, (Tally(), Tally()))
         if place.type == END and before.digest != after.digest:
-            true, now = before.to_map(), after.to_map()
-            said = {key: now[key] for key in true if place.rest.get(key) == true[key]}
-            if said:
-                new = new.replaced(with_place(new, place._replace(rest={**place.rest, **said})))
+            new = _said_anew(new, place, before, after)
         for tally, unit in ((before, old), (after, new)):
             tally.data(memoryview(unit.data))
             tally.end()
         return new
+
+
+def _said_anew(end: Unit, place: Place, before: Tally, after: Tally) -> Unit:
+    """Return the end with what was true before the change, and is not any more, as it is now."""
+    true, now = before.to_map(), after.to_map()
+    said = {key: now[key] for key in true if place.rest.get(key) == true[key]}
+    try:
+        made = end.replaced(with_place(end, place._replace(rest={**place.rest, **said})))
+        back = with_place(made, place)
+    except EncodeError:  # CBOR that is read and never written
+        return end
+    return made if back == end.data else end

@@ -23,6 +23,7 @@ from ...messages.descriptor import Descriptor
 from ...messages.metadata import BASE, RESERVED, Metadata
 from ..extract import message_of
 from .base import Needs, Unit
+from .ends import Ends
 from .names import MOST_NAMES
 from .recode import check_digest
 from .reframe import TensorFrame, frame_bytes, metadata_maps, reframe, tensors
@@ -122,6 +123,7 @@ class Refs:
     ) -> None:
         self._store = Store(folder, most_names=most_names, durable=durable)
         self._threshold = threshold
+        self._ends = Ends()
         self.moved = 0
         self.kept = 0
 
@@ -151,16 +153,16 @@ class Refs:
             made = message_of(frame_bytes(unit, frame), kind, Metadata(({},)), frame.stored_digest)
             files[number] = Ref(name_of(made), sum(map(len, made)), kind.dtype.name, kind.shape), made
         if not files:
-            return (unit,)
+            return (self._ends.passed(unit, unit),)
         small = _small(unit, {number: ref for number, (ref, _) in files.items()})
         if small is None:
             self.kept += 1
-            return (unit,)
+            return (self._ends.passed(unit, unit),)
         for ref, made in files.values():
             self._store.put(ref.name, made)
         self._store.commit()
         self.moved += len(files)
-        return (small,)
+        return (self._ends.passed(unit, small),)
 
     def finish(self, *, failed: bool) -> Iterable[Unit]:
         """Close the folder. What is in it stays."""

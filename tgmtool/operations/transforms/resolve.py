@@ -15,6 +15,7 @@ from ...limits import check_decoded_size
 from ...messages.descriptor import Descriptor
 from ...messages.metadata import BASE
 from .base import Needs, Unit
+from .ends import Ends
 from .recode import check_digest
 from .reframe import TensorFrame, metadata_maps, tensors
 from .refs import KEY, Ref, exchanged
@@ -39,6 +40,7 @@ class Resolve:
 
     def __init__(self, folder: str = ".") -> None:
         self._store = Store(folder, create=False)
+        self._ends = Ends()
         self.resolved = 0
 
     def message(self, unit: Unit) -> Iterable[Unit]:
@@ -53,7 +55,7 @@ class Resolve:
         """
         notes = _notes(unit)
         if not notes:
-            return (unit,)
+            return (self._ends.passed(unit, unit),)
         objects: dict[int, TensorFrame] = {}
         kinds: dict[int, Descriptor] = {}
         try:
@@ -72,7 +74,7 @@ class Resolve:
             text = f"{unit.name}: message {unit.number}: with its payloads it is no sound message: {error}"
             raise ReferenceRefused(text, reason="changed") from error
         self.resolved += len(objects)
-        return (made,)
+        return (self._ends.passed(unit, made),)
 
     def _checked(self, unit: Unit, number: int, value: object) -> Ref:
         objects = unit.message.objects
