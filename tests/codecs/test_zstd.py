@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,29 @@ def test_a_payload_is_the_references_byte_for_byte(level: int | None, size: int)
     theirs = tgmtool.decode(tensogram.encode({}, [(descriptor, values.tobytes())])).objects[0]
     assert packed(values.tobytes(), **params) == bytes(theirs.payload)
     assert theirs.descriptor.pipeline.params == params
+
+
+@same_zstd
+@pytest.mark.parametrize("size", [(1 << 20) - 1, (1 << 20) + 1, 5_000_000])
+@pytest.mark.parametrize("level", [1, 3])
+def test_a_large_payload_is_the_references_too(level: int, size: int) -> None:
+    values = np.random.default_rng(1).integers(-3, 4, size).cumsum().astype("<i2").view(np.uint8)[:size]
+    described = {"type": "ntensor", "shape": [size], "dtype": "uint8", "compression": "zstd"}
+    theirs = tgmtool.decode(tensogram.encode({}, [({**described, "zstd_level": level}, values)])).objects[0]
+    assert packed(values.tobytes(), zstd_level=level) == bytes(theirs.payload)
+
+
+def test_a_compressor_that_is_used_again_knows_nothing_of_before() -> None:
+    def fresh(size: int, level: int) -> bytes:
+        form = zstandard.ZstdCompressor(level=level).compressobj()
+        return form.compress(WALK[:size]) + form.flush()
+
+    jobs = [(size, level) for size in (0, 40, 9_000, 300) for level in (3, 3, 1, 5, 9, 3)]
+    expected = [fresh(*one) for one in jobs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            made = list(pool.map(lambda one: packed(WALK[: one[0]], zstd_level=one[1]), jobs))
+            assert made == expected
 
 
 def test_a_frame_says_neither_its_size_nor_a_checksum() -> None:

@@ -7,8 +7,9 @@ import pytest
 
 import tgmtool
 from tests.endpoints.descriptors import write_and_fail
-from tgmtool import MemorySink, MemorySource, ObjectSpan, ScriptedSource, Style
+from tgmtool import MemorySink, MemorySource, ObjectSpan, Provenance, ScriptedSource, Style
 from tgmtool.endpoints.base import Sink, Source
+from tgmtool.endpoints.memory import BytesSink
 
 
 def test_they_are_sources_and_sinks() -> None:
@@ -130,3 +131,29 @@ def test_each_object_of_a_stream_leaves_in_one_write() -> None:
     writer.finish()
     ends = [span.offset + span.length for span in tgmtool.scan(sink.data) if isinstance(span, ObjectSpan)]
     assert [0 <= written - end < 8 for written, end in zip(sink.writes, ends, strict=False)] == [True] * 3
+
+
+# ---- bytes
+
+
+def test_what_is_written_once_is_copied_once() -> None:
+    sink = BytesSink()
+    sink.write([b"ab", bytearray(b"cd"), memoryview(b"ef")])
+    assert sink.taken() == b"abcdef"
+    assert sink.taken() is sink.taken()
+    sink.write([b"gh"])
+    assert (sink.taken(), sink.position) == (b"abcdefgh", 8)
+
+
+@pytest.mark.parametrize("layout", ["buffered", "streaming"])
+def test_bytes_are_patched_and_cut_as_in_a_memory_sink(layout: str) -> None:
+    one, other = BytesSink(), MemorySink()
+    style = Style(layout=layout, provenance=Provenance(uuid="0" * 32, time="2026-01-01T00:00:00Z"))
+    for sink in (one, other):
+        tgmtool.write(sink, [np.arange(5), np.arange(3.0)], layout=layout, style=style)
+        sink.write([b"rest"])
+        sink.truncate(sink.position - 3)
+        sink.patch_at(sink.position - 1, b"R")
+        sink.write([b"end"])
+    assert one.taken() == other.data
+    assert one.position == len(other.data)

@@ -7,10 +7,14 @@ reading is bounded by the descriptor, never by what the frame claims.
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EncodeError, PayloadError
 from .base import Bytes, Job, Stage
+
+if TYPE_CHECKING:
+    import zstandard
 
 _KEY = "zstd_level"
 _DEFAULT_LEVEL = 3
@@ -18,6 +22,9 @@ _LOWEST, _HIGHEST = -131_072, 22
 _WINDOW_LIMIT = 128 << 20
 _MAGIC, _SKIPPABLE, _SKIPPABLE_MASK = 0xFD2FB528, 0x184D2A50, 0xFFFFFFF0
 _RLE_BLOCK = 1
+_LARGE = 1 << 20  # bytes
+_HIGHEST_KEPT = 5  # level whose compressor is used again: those of higher ones hold much memory
+_kept = threading.local()
 
 
 def _defaults(job: Job) -> dict[str, Any]:
@@ -31,8 +38,26 @@ def _encode(data: Bytes, job: Job) -> tuple[Bytes, dict[str, Any]]:
     import zstandard
 
     level: Any = job.params.get(_KEY, _DEFAULT_LEVEL)
-    compressor = zstandard.ZstdCompressor(level=level).compressobj()
-    return compressor.compress(data) + compressor.flush(), {}
+    if len(data) > _LARGE:
+        # The same bytes, with fewer and larger pieces to be put together.
+        chunks = zstandard.ZstdCompressor(level=level).chunker(chunk_size=_LARGE)
+        made = list(chunks.compress(data))
+        made += chunks.finish()  # type: ignore[no-untyped-call]  # its package says nothing of it
+        return b"".join(made), {}
+    form = _compressor(level).compressobj()
+    return form.compress(data) + form.flush(), {}
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    """Return a compressor of this thread: to make one takes longer than to compress a small object."""
+    import zstandard
+
+    if level > _HIGHEST_KEPT:
+        return zstandard.ZstdCompressor(level=level)
+    found: tuple[int, zstandard.ZstdCompressor] | None = getattr(_kept, "found", None)
+    if found is None or found[0] != level:
+        found = _kept.found = (level, zstandard.ZstdCompressor(level=level))
+    return found[1]
 
 
 def _decode(data: Bytes, size: int, job: Job) -> Bytes:

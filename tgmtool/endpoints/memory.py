@@ -116,3 +116,53 @@ class MemorySink(Sink):
 
     def abort(self) -> None:
         """What was written stays for inspection."""
+
+
+class BytesSink(Sink):
+    """Makes one `bytes` of what is written, and copies it once if it came in one write."""
+
+    patchable = True
+
+    def __init__(self, name: str = "<memory>") -> None:
+        self.name = name
+        self._parts: list[bytes | bytearray] = []
+        self._position = 0
+
+    @property
+    def position(self) -> int:
+        """Bytes written so far."""
+        return self._position
+
+    def taken(self) -> bytes:
+        """Return all that was written."""
+        return b"".join(self._parts)  # a single `bytes` is returned as it is
+
+    def write(self, pieces: Sequence[Bytes]) -> None:
+        """Append the pieces."""
+        self._parts.append(b"".join(pieces))
+        self._position += len(self._parts[-1])
+
+    def _whole(self) -> bytearray:
+        if len(self._parts) != 1 or not isinstance(self._parts[0], bytearray):
+            self._parts = [bytearray().join(self._parts)]
+        (whole,) = self._parts
+        assert isinstance(whole, bytearray)
+        return whole
+
+    def patch_at(self, offset: int, data: Bytes) -> None:
+        """Write over what stands there."""
+        self._whole()[offset : offset + len(data)] = data
+
+    def truncate(self, offset: int) -> None:
+        """Drop everything from `offset` on."""
+        del self._whole()[offset:]
+        self._position = offset
+
+    def sync(self) -> None:
+        """Nothing is more durable than memory, or less."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def abort(self) -> None:
+        """What was written stays until it is taken."""

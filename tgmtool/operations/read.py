@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..endpoints import open_sink, open_source
 from ..endpoints.base import Sink, Source
-from ..endpoints.memory import MemorySink
+from ..endpoints.memory import BytesSink
 from ..errors import EncodeError, FormatError, FramingError, TgmError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.assembly import Assembler, Message
@@ -248,7 +248,6 @@ def _group_size(group: int | str) -> int:
 
 def encode(objects: Any, *, metadata: Mapping[str, Any] | None = None, **choices: Any) -> bytes:
     """Return one message that holds `objects`; arguments as `write`, without `sink` and `group`."""
-    sink: Sink = MemorySink()
+    sink = BytesSink()
     write(sink, objects, metadata=metadata, **choices)
-    assert isinstance(sink, MemorySink)
-    return bytes(sink.data)
+    return sink.taken()
