@@ -57,9 +57,9 @@ class Answer:
         self.handler = handler
         self.status = status
         self.start, self.stop = start, stop
-        self.body: bytes = handler.place.data[start:stop]
+        self.body: bytes = handler.data[start:stop]
         self.etag = handler.place.etag
-        total = len(handler.place.data)
+        total = len(handler.data)
         self.headers = {"Content-Length": str(stop - start), "Accept-Ranges": "bytes"}
         if status == 206:
             self.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total}"
@@ -259,8 +259,16 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(self.place.data)))
         self.end_headers()
 
+    @property
+    def data(self) -> Any:
+        """What stands at the path that was asked for."""
+        found = self.place.beside.get(self.path.partition("?")[0], self.place.data)
+        return b"" if found is None else found
+
     def _answer(self, wanted: str) -> Answer:
-        total = len(self.place.data)
+        if self.place.beside.get(self.path.partition("?")[0], b"") is None:
+            return self._plain(404)
+        total = len(self.data)
         if self.place.etag is not None and self.headers.get("If-None-Match") == self.place.etag:
             return self._plain(304)
         match = self.headers.get("If-Match")
@@ -289,6 +297,7 @@ class HttpPlace:
 
     Args:
         data: The object.
+        beside: Other objects, by path; None is not there.
         delay: Seconds that every request takes longer.
         faults: By the number of the request, or for all (`every`).
     """
@@ -301,8 +310,10 @@ class HttpPlace:
         faults: Mapping[int, Fault] = {},  # never changed
         every: Fault | None = None,
         etag: str | None = '"first"',
+        beside: Mapping[str, bytes | None] = {},  # never changed
     ) -> None:
         self.data = data
+        self.beside = dict(beside)
         self.etag = etag
         self.delay = delay
         self.faults = dict(faults)

@@ -30,6 +30,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return found
 
 
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "isatty", lambda _number: True)
+
+
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
@@ -74,6 +79,19 @@ def test_a_shorter_line_covers_a_longer_one_and_clearing_leaves_nothing(
     assert len(written) == 3
     assert len(written[1]) == len(written[0])
     assert written[2].strip() == ""
+
+
+def test_where_lines_stay_there_are_few_of_them(
+    clock: Clock, written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "isatty", lambda _number: False)
+    meter = Progress(100_000_000, 1, "always")
+    for _ in range(25):
+        clock.now += 1
+        meter.update(50_000_000, 0)
+    meter.clear()
+    assert len(written) == 3
+    assert all(line.endswith(" left\n") and "\r" not in line for line in written)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from tgmtool import MemorySink, MemorySource, StreamWriter
 from tgmtool.codecs.dtypes import DTYPES
 from tgmtool.codecs.masks import Rules
 from tgmtool.operations.arrays import FORMATS
-from tgmtool.operations.cat_remote import Wanted, pick
+from tgmtool.operations.cat_remote import pick
 from tgmtool.operations.prepare import Stages
+from tgmtool.operations.wanted import Wanted
 
 ALL = Wanted()
 NUMBERS = [row.name for row in DTYPES if row.name not in {"bfloat16", "bitmask"}]

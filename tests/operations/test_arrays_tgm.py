@@ -10,7 +10,8 @@ from tests.builders import flip_bit
 from tests.operations.streams import FIXED, buffered, entry, field, steps_of, streaming
 from tgmtool import DigestMismatch, MemorySink, MemorySource, ObjectSpan
 from tgmtool.operations.arrays import FORMATS
-from tgmtool.operations.cat_remote import Wanted, pick
+from tgmtool.operations.cat_remote import pick
+from tgmtool.operations.wanted import Wanted
 
 
 def taken(data: bytes, **choices: bool) -> bytes:

@@ -12,15 +12,9 @@ from tests.builders import flip_bit
 from tests.operations.streams import FIXED, buffered, entry, field, streaming
 from tgmtool import DigestMismatch, Gap, MemorySource, ObjectSpan, SourceError
 from tgmtool.endpoints.memory import MemorySource as Memory
-from tgmtool.operations.cat_remote import (
-    AmbiguousName,
-    Picked,
-    Wanted,
-    parse_messages,
-    parse_ranges,
-    pick,
-)
+from tgmtool.operations.cat_remote import AmbiguousName, Picked, pick
 from tgmtool.operations.stored import OutsideRange
+from tgmtool.operations.wanted import Wanted, parse_messages, parse_ranges
 
 WHOLE = buffered(range(3)) + streaming(range(3, 6), backfill=True) + streaming([6]) + buffered([7])
 

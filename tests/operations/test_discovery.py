@@ -19,10 +19,11 @@ from tgmtool.endpoints import open_source
 from tgmtool.endpoints.ranges import Range
 from tgmtool.endpoints.remote import RemoteSource
 from tgmtool.messages.index import Index
-from tgmtool.operations.cat_remote import Wanted, pick
+from tgmtool.operations.cat_remote import pick
 from tgmtool.operations.discovery import Begin, batches, last_messages, tails
 from tgmtool.operations.scan import scan
 from tgmtool.operations.select import where
+from tgmtool.operations.wanted import Wanted
 
 LAYOUTS = ("buffered", "streaming")  # header-indexed, footer-indexed
 

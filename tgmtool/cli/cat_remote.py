@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
-from ..endpoints import STDIO, is_remote, open_source
+from ..endpoints import STDIO, is_remote
 from ..endpoints.access import Access
-from ..endpoints.base import Sink, Source
+from ..endpoints.base import Sink
 from ..endpoints.local import FileSink
-from ..endpoints.ranges import RangeSource
-from ..endpoints.remote import RemoteSource
 from ..endpoints.stdio import stdout_sink
 from ..limits import Limits
-from ..messages.assembly import Message
-from ..messages.spans import Gap
 from ..operations.arrays import FORMATS
-from ..operations.cat_remote import (
-    AmbiguousName,
-    Picked,
-    Wanted,
-    parse_messages,
-    parse_ranges,
-    pick,
-)
-from ..operations.plan import plan_of, ranges_of
-from ..operations.stored import OutsideRange, pieces_of
+from ..operations.stored import OutsideRange
+from ..operations.wanted import Wanted, can_follow, parse_messages, parse_ranges
 from . import exits, options
 from .console import Console
 from .exits import UsageError
 from .render import Listing
-
-_FRAGMENT = re.compile(r"#(?:m=(-?\d+))?&?(?:o=(-?\d+))?")
-_STREAMING = 8  # objects in a message without lengths from which it is worth a word
+from .taking import How, Taking
 
 
 @options.command
@@ -93,6 +77,27 @@ def command(
     restore: Annotated[
         bool, typer.Option("--restore/--no-restore", help="Put NaN and Inf back where masks say [on].")
     ] = True,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            "--index",
+            metavar="URL|auto",
+            help="Find what -w means by an index (scan --format index); auto: the URL with .index behind it.",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Wait for more: an object that grows or is replaced.")
+    ] = False,
+    sleep: Annotated[
+        str, typer.Option("-s", "--sleep", metavar="DUR", help="With --follow: look so often.")
+    ] = "1s",
+    reconnect_timeout: options.ReconnectTimeout = "30s",
+    progress: Annotated[
+        str,
+        typer.Option(
+            "--progress", metavar="WHEN", help="How far it has come: auto (a terminal), always, never."
+        ),
+    ] = "auto",
     jobs: Annotated[int, typer.Option("-J", "--jobs", metavar="N", min=1, help="Threads of a codec.")] = 1,
     stats: Annotated[
         bool, typer.Option("--stats", help="Say on stderr how many bytes and requests it took.")
@@ -119,12 +124,24 @@ def command(
     Without --as and without a telling suffix of OUT, list what matches.
     """
     wanted = _wanted(where_, message, object_, range_)
-    access = access._replace(max_bytes=options.size(max_bytes), allow_full_read=allow_full_read)
+    if progress not in {"auto", "always", "never"}:
+        raise UsageError(f"--progress {progress!r} does not exist, expected auto, always or never")
+    access = access._replace(
+        max_bytes=None if follow else options.size(max_bytes), allow_full_read=allow_full_read
+    )
+    run = Taking(
+        console,
+        wanted,
+        access,
+        How(verify=verify, restore=restore, jobs=jobs, limits=limits, index_at=index),
+        progress="never" if console.quiet or follow else progress,
+    )
     if offset is not None or length is not None:
         if wanted != Wanted() or as_ not in {None, "raw"} or list_ or plan:
             raise UsageError("--offset and --length take bytes as they are: nothing else can be chosen")
+        if follow or index:
+            raise UsageError("--offset and --length go with neither --follow nor --index")
         with _output(console, output, force=force) as sink:
-            run = _Run(console, limits, wanted, access, verify=verify, restore=restore, jobs=jobs)
             try:
                 run.copy(places, sink, *_extent(offset, length))
             except OutsideRange as error:
@@ -139,11 +156,16 @@ def command(
         raise UsageError(f"-o {output}: say the format with --as ({', '.join(FORMATS)})")
     if chosen is not None and FORMATS[chosen].is_whole and wanted.ranges:
         raise UsageError(f"--as {chosen} takes whole objects: it does not go with --range")
-    run = _Run(console, limits, wanted, access, verify=verify, restore=restore, jobs=jobs)
+    if follow:
+        if output != STDIO:
+            raise UsageError("--follow has no end at which -o could be finished: redirect stdout")
+        _check_follow(places, wanted, chosen, index=index, plan=plan)
+        run.follow(options.duration(sleep), options.duration(reconnect_timeout))
     if plan:
         run.plan(places, _planned(console, options.check_format(format, as_json)))
     elif list_ or chosen is None:
-        listing = _listing(console, keys, add_keys, mars, namespace, options.check_format(format, as_json))
+        form = options.check_format(format, as_json)
+        listing = _listing(console, keys, add_keys, mars, namespace, form, live=follow)
         for picked in run.all_of(places):
             listing.add(picked.keys)
         listing.end()
@@ -165,6 +187,19 @@ def command(
     if stats:
         run.report(payload=not list_ and not plan and chosen is not None)
     raise typer.Exit(exits.highest(run.statuses))
+
+
+def _check_follow(
+    places: list[str], wanted: Wanted, chosen: str | None, *, index: str | None, plan: bool
+) -> None:
+    if len(places) != 1 or not is_remote(places[0]):
+        raise UsageError("--follow takes one URL; `tail -f` follows files, and several places")
+    if plan or index:
+        raise UsageError("--follow takes what comes: it goes with neither --plan nor --index")
+    if chosen is not None and FORMATS[chosen].is_whole:
+        raise UsageError(f"--follow and --as {chosen} do not go together; `tail -f --raw` passes bytes on")
+    if not can_follow(wanted):
+        raise UsageError("--follow does not know the end: messages and objects are counted from the start")
 
 
 def _extent(offset: str | None, length: str | None) -> tuple[int, int | None]:
@@ -198,7 +233,14 @@ def _wanted(
 
 
 def _listing(
-    console: Console, keys: str | None, add: str | None, mars: bool, namespace: str | None, form: str | None
+    console: Console,
+    keys: str | None,
+    add: str | None,
+    mars: bool,
+    namespace: str | None,
+    form: str | None,
+    *,
+    live: bool,
 ) -> Listing:
     chosen, added, spaces = options.columns_of(keys, add, mars, namespace)
     base = chosen or ["_msg", "_obj", "dtype", "shape", "compression", "_payload_length"]
@@ -208,6 +250,7 @@ def _listing(
         form,
         columns=chosen + added if chosen and not spaces else None,
         default=lambda found: options.with_namespaces([*base, *added], found, spaces),
+        live=live,
     )
 
 
@@ -215,136 +258,3 @@ def _open(output: str, *, force: bool) -> Sink:
     if output == STDIO:
         return stdout_sink()
     return FileSink(output, private=True, exclusive=not force, durable=True)
-
-
-class _Run:
-    """The objects of several places, and the exit status that each leaves."""
-
-    def __init__(
-        self,
-        console: Console,
-        limits: Limits,
-        wanted: Wanted,
-        access: Access,
-        *,
-        verify: bool,
-        restore: bool,
-        jobs: int,
-    ) -> None:
-        self.statuses: list[int] = []
-        self.count = 0
-        self._console = console
-        self._limits = limits
-        self._wanted = wanted
-        self._access = access
-        self._verify, self._restore, self._jobs = verify, restore, jobs
-        self._picked: list[tuple[int, int]] = []
-        self._spent: list[tuple[int, int, float]] = []
-        self._copied = 0
-
-    def all_of(self, places: list[str], *, payloads: bool = False) -> Iterator[Picked]:
-        for place in places:
-            name, wanted = _named(place, self._wanted)
-            with self._opened(name) as source:
-                try:
-                    yield from self._of(source, wanted, payloads)
-                except (AmbiguousName, OutsideRange) as error:
-                    raise UsageError(str(error)) from None
-
-    def copy(self, places: list[str], sink: Sink, offset: int, length: int | None) -> None:
-        """Write bytes as they stand there."""
-        for place in places:
-            with self._opened(place) as source:
-                for piece in pieces_of(source, offset, length):
-                    sink.write([piece])
-                    self._copied += len(piece)
-
-    def plan(self, places: list[str], listing: Listing) -> None:
-        """List the ranges that would be read."""
-        planned = []
-        for picked in self.all_of(places):
-            planned.append(ranges_of(picked, verify=self._verify))
-            for start, stop in planned[-1]:
-                known = {name: picked.keys.get(name) for name in ("_file", "_msg", "_obj")}
-                listing.add_map({**known, "offset": start, "length": stop - start})
-        listing.end()
-        found = plan_of(planned)
-        self._console.note(
-            f"{len(planned)} objects: {found.requests} requests, {found.size} bytes; none of them were read"
-        )
-
-    @contextmanager
-    def _opened(self, name: str) -> Iterator[Source]:
-        source = open_source(name, mapped=True, access=self._access)
-        try:
-            yield source
-        finally:
-            source.close()
-            if isinstance(source, RemoteSource):
-                self._spent.append(source.spent)
-                if self._console.verbose:
-                    self._console.note(f"{source.name}: {_cost([source.spent])}")
-
-    def _of(self, source: Source, wanted: Wanted, payloads: bool) -> Iterator[Picked]:
-        for picked in pick(
-            source,
-            wanted,
-            verify=self._verify,
-            restore=self._restore,
-            jobs=self._jobs,
-            limits=self._limits,
-            on_gap=lambda gap: self._gap(source.name, gap),
-            on_message=lambda found: self._message(source, found),
-            ahead=payloads,
-        ):
-            self.count += 1
-            yield picked
-            self._picked.append((picked.found.bytes_read, picked.found.span.payload_length))
-
-    def _message(self, source: Source, found: Message) -> None:
-        if isinstance(source, RangeSource) and found.span.streaming and found.span.objects >= _STREAMING:
-            self._console.note(
-                f"{source.name}: message {found.span.number} has no lengths: each of its "
-                f"{found.span.objects} objects had to be looked for; `tgmtool backfill` mends that"
-            )
-
-    def _gap(self, file: str, gap: Gap) -> None:
-        kinds = {"incomplete": exits.INCOMPLETE, "limit": exits.FAILED}
-        self.statuses.append(kinds.get(gap.kind, exits.LOSS))
-        self._console.note(f"{file}: byte {gap.offset}: {gap.length} bytes {gap.kind}: {gap.reason}")
-
-    def report(self, *, payload: bool = True) -> None:
-        parts = []
-        if self._copied:
-            parts.append(f"{self._copied} bytes copied")
-        elif payload:
-            read = sum(bytes_read for bytes_read, _ in self._picked)
-            there = sum(size for _, size in self._picked)
-            parts.append(f"{self.count} objects, {read} of {there} bytes of payload read")
-        else:
-            parts.append(f"{self.count} objects")
-        if self._spent:
-            parts.append(_cost(self._spent))
-        self._console.note("; ".join(parts))
-
-
-def _cost(spent: list[tuple[int, int, float]]) -> str:
-    requests, received, seconds = (sum(column) for column in zip(*spent, strict=True))
-    return f"{requests} requests, {received} bytes, {seconds:.2f} s"
-
-
-def _named(place: str, wanted: Wanted) -> tuple[str, Wanted]:
-    """Return the place without `#m=3&o=1`, and what that chooses."""
-    name, mark, _ = place.rpartition("#")
-    found = _FRAGMENT.fullmatch(place[len(name) :]) if mark else None
-    if found is None or not any(found.groups()) or (not is_remote(place) and os.path.exists(place)):
-        return place, wanted
-    message, number = (None if text is None else int(text) for text in found.groups())
-    if message is not None and wanted.messages is not None:
-        raise UsageError("the message is chosen twice: behind # and with --message")
-    if number is not None and wanted.object is not None:
-        raise UsageError("the object is chosen twice: behind # and with --object")
-    return name, wanted._replace(
-        messages=wanted.messages if message is None else message,
-        object=wanted.object if number is None else number,
-    )

@@ -10,10 +10,11 @@ import time
 
 _PATIENCE = 1.0  # seconds: what is done sooner needs no progress
 _PERIOD = 0.2
+_LINE_PERIOD = 10.0  # where lines stay: a log
 
 
 class Progress:
-    """One line on stderr that is written over.
+    """One line on stderr that is written over; where that is no terminal, a line now and then.
 
     Args:
         total: Bytes of work in all; 0 if that is not known.
@@ -24,7 +25,8 @@ class Progress:
     def __init__(self, total: int, files: int, when: str = "auto") -> None:
         self._total = total
         self._files = files
-        self._shown = when == "always" or (when == "auto" and _is_terminal())
+        self._stays = not _is_terminal()
+        self._shown = when == "always" or (when == "auto" and not self._stays)
         self._start = time.monotonic()
         self._next = self._start + _PATIENCE
         self._width = 0
@@ -34,7 +36,7 @@ class Progress:
         now = time.monotonic()
         if not self._shown or now < self._next:
             return
-        self._next = now + _PERIOD
+        self._next = now + (_LINE_PERIOD if self._stays else _PERIOD)
         rate = done / (now - self._start)
         text = f"{files_done}/{self._files} files, {done / 1e6:.0f} MB, {rate / 1e6:.0f} MB/s"
         if self._total > done and rate > 0:
@@ -48,8 +50,11 @@ class Progress:
             self._width = 0
 
     def _print(self, text: str) -> None:
-        line = "\r" + text.ljust(self._width) + ("\r" if not text else "")
-        self._width = len(text)
+        if self._stays:
+            line = f"{text}\n"
+        else:
+            line = "\r" + text.ljust(self._width) + ("\r" if not text else "")
+            self._width = len(text)
         try:
             os.write(2, line.encode())
         except OSError:

@@ -14,20 +14,20 @@ from ..limits import Limits
 from ..messages.assembly import Message
 from ..messages.spans import Gap, ObjectSpan
 from ..operations.keys import MISSING, Keys, keys_of, text_of
-from ..operations.records import plain
 from ..operations.scan import UNITS, Scanner, scan
 from . import exits, options
-from .console import Console, safe
+from .console import Console
 from .exits import UsageError
 from .places import expand
 from .render import Listing
+from .scan_views import view_of
 
 _COLUMNS = {
     "object": ["_msg", "_obj", "_offset", "_length", "dtype", "shape", "compression"],
     "message": ["_msg", "_offset", "_length", "_objects", "_mode"],
     "frame": ["_msg", "_offset", "_length", "_type", "_name", "_hash", "_padding"],
 }
-_COUNTS = ("messages", "objects", "bytes", "payload", "gaps", "lost", "incomplete")
+_STATUSES = {"incomplete": exits.INCOMPLETE, "limit": exits.FAILED}  # of gaps; others are a loss
 _MATCHES = ("any", "all", "first")
 
 
@@ -64,7 +64,15 @@ def command(
         bool, typer.Option("--values", help="The different values of each key (with -p: of these keys).")
     ] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Frames, flags and offsets as a tree.")] = False,
-    format: options.Format = None,  # noqa: A002  # the option's own name
+    format: Annotated[  # noqa: A002  # the option's own name
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FMT",
+            help="table, tsv, csv, ndjson, json [table on a terminal, else tsv], or index: the lines of an "
+            "ECMWF .index file, which cat-remote --index takes.",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Anything but whole messages gives exit status 1.")
@@ -82,6 +90,10 @@ def command(
         raise UsageError(f"--unit {unit!r} does not exist, expected one of {', '.join(UNITS)}")
     if match not in _MATCHES:
         raise UsageError(f"--match {match!r} does not exist, expected one of {', '.join(_MATCHES)}")
+    if format == "index":
+        if as_json or where_ or unit != "object" or tree or summary or group_by or values or sort or limit:
+            raise UsageError("--format index lists every object: nothing else can be chosen")
+        raise typer.Exit(_index(console, limits, access, files, strict=strict))
     chosen, added, spaces = options.columns_of(keys, add_keys, mars, namespace)
     base = chosen or _COLUMNS[unit]
 
@@ -99,7 +111,7 @@ def command(
         columns=chosen + added if chosen and not spaces else None,
         default=default,
     )
-    view = _view_of(listing, tree, summary, group_by, values, chosen, console)
+    view = view_of(listing, tree, summary, group_by, values, chosen, console)
     run = _Scan(console, limits, access, unit, options.condition(where_), match, view, needs_frames=tree)
     rows = _sorted(run.rows(files), sort)
     shown = 0
@@ -118,6 +130,29 @@ def command(
     if exit_status and not shown and status == exits.OK:
         status = exits.NO
     raise typer.Exit(status)
+
+
+def _index(console: Console, limits: Limits, access: Access, files: list[str], *, strict: bool) -> int:
+    """Write the lines of an index; return the exit status."""
+    from ..operations.index_lines import lines_of
+
+    names = [name for pattern in files for name in expand(pattern)]
+    if len(names) != 1:
+        raise UsageError(f"an index is of one file, found {len(names)}")
+    source = open_source(names[0], access=access)
+    statuses = []
+    try:
+        for one in lines_of(Scanner(source, limits).run()):
+            if isinstance(one, str):
+                console.line(one)
+            else:
+                statuses.append(_STATUSES.get(one.kind, exits.LOSS))
+                console.note(_said(one, source.name))
+    except BrokenPipeError:
+        return exits.OK
+    finally:
+        source.close()
+    return exits.NO if strict and statuses else exits.highest(statuses)
 
 
 def _sorted(rows: Iterator[Keys], sort: str | None) -> Iterator[Keys]:
@@ -225,9 +260,8 @@ class _Scan:
                     held.append(keys)
 
     def _gap(self, file: str, gap: Gap) -> Iterator[Keys]:
-        kinds = {"incomplete": exits.INCOMPLETE, "limit": exits.FAILED}
-        self.statuses.append(kinds.get(gap.kind, exits.LOSS))
-        self._console.note(f"{file}: byte {gap.offset}: {gap.length} bytes {gap.kind}: {_reason(gap, file)}")
+        self.statuses.append(_STATUSES.get(gap.kind, exits.LOSS))
+        self._console.note(_said(gap, file))
         if self._condition is None:
             yield keys_of(gap, file=file)
 
@@ -244,160 +278,13 @@ class _Scan:
         return verdicts[self._match]
 
 
+def _said(gap: Gap, file: str) -> str:
+    return f"{file}: byte {gap.offset}: {gap.length} bytes {gap.kind}: {_reason(gap, file)}"
+
+
 def _reason(gap: Gap, file: str) -> str:
     """The reason, without what the line says already."""
     text = gap.reason
     for known in (f"{file}: ", f"byte {gap.offset}: "):
         text = text.removeprefix(known)
     return text
-
-
-# ---- views
-
-
-def _view_of(
-    listing: Listing,
-    tree: bool,
-    summary: bool,
-    group_by: str | None,
-    values: bool,
-    chosen: list[str] | None,
-    console: Console,
-) -> Any:
-    if sum((tree, summary, bool(group_by), values)) > 1:
-        raise UsageError("--tree, --summary, --group-by and --values exclude each other")
-    if tree:
-        return _Tree(listing, console)
-    if summary:
-        return _Summary(listing)
-    if group_by:
-        return _Groups(listing, [name for name in group_by.split(",") if name])
-    if values:
-        return _Values(listing, chosen)
-    return listing
-
-
-class _Counting:
-    """A view that shows one record per group at the end."""
-
-    def __init__(self, listing: Listing) -> None:
-        self._listing = listing
-        self._groups: dict[Any, dict[str, Any]] = {}
-
-    def end(self) -> None:
-        for record in self._groups.values():
-            self._listing.add_map(record)
-        self._listing.end()
-
-
-class _Summary(_Counting):
-    def __init__(self, listing: Listing) -> None:
-        super().__init__(listing)
-        listing.set_columns(
-            ["_file", "messages", "objects", "bytes", "payload", "gaps", "lost", "incomplete"]
-        )
-        self._messages: set[tuple[str, int]] = set()
-
-    def begin_file(self, name: str) -> None:
-        self._groups[name] = {"_file": name, **dict.fromkeys(_COUNTS, 0)}
-
-    def add(self, keys: Keys) -> None:
-        record = self._groups[keys.get("_file")]
-        status = keys.get("_status")
-        if "_code" in keys.own:
-            record["gaps"] += status != "incomplete"
-            record["incomplete" if status == "incomplete" else "lost"] += keys.get("_length")
-            return
-        if "_objects" in keys.own:
-            record["messages"] += 1
-            record["objects"] += keys.get("_objects")
-        else:
-            message = (keys.get("_file"), keys.get("_msg"))
-            record["messages"] += status == "ok" and message not in self._messages
-            self._messages.add(message)
-            record["objects"] += 1
-            record["payload"] += keys.get("_payload_length") or 0
-        record["bytes"] += keys.get("_length")
-
-
-class _Groups(_Counting):
-    def __init__(self, listing: Listing, names: list[str]) -> None:
-        super().__init__(listing)
-        self._names = names
-        listing.set_columns([*names, "objects", "bytes"])
-
-    def add(self, keys: Keys) -> None:
-        found = [keys.get(name) for name in self._names]
-        group = tuple(map(text_of, found))
-        pairs = dict(zip(self._names, map(plain, found), strict=True))
-        record = self._groups.setdefault(group, {**pairs, "objects": 0, "bytes": 0})
-        record["objects"] += 1
-        record["bytes"] += keys.get("_length")
-
-
-class _Values(_Counting):
-    def __init__(self, listing: Listing, chosen: list[str] | None) -> None:
-        super().__init__(listing)
-        self._chosen = chosen
-        listing.set_columns(["key", "count", "values"])
-
-    def add(self, keys: Keys) -> None:
-        names = self._chosen or [
-            *(
-                name
-                for name in ("dtype", "shape", "encoding", "filter", "compression")
-                if name in keys.descriptor
-            ),
-            *_leaves(keys.metadata),
-        ]
-        for name in names:
-            value = keys.get(name)
-            if value is MISSING:
-                continue
-            record = self._groups.setdefault(name, {"key": name, "count": 0, "values": []})
-            shown = text_of(value) if isinstance(value, list | tuple | dict) else plain(value)
-            if shown not in record["values"]:
-                record["values"].append(shown)
-                record["count"] += 1
-
-
-def _leaves(place: Any, before: str = "") -> Iterator[str]:
-    for key, value in place.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{before}{key}.")
-        else:
-            yield before + key
-
-
-class _Tree:
-    """Frames below their messages."""
-
-    def __init__(self, listing: Listing, console: Console) -> None:
-        self._console = console
-        self._message: tuple[Any, Any] | None = None
-        if listing.format in {"ndjson", "json", "csv"}:
-            raise UsageError(f"--tree is for people; --format {listing.format} goes with --unit frame")
-
-    def begin_file(self, name: str) -> None:
-        self._console.line(safe(name))
-
-    def add(self, keys: Keys) -> None:
-        if keys.get("_status") != "ok":
-            self._console.line(
-                f"  {keys.get('_status')} at {keys.get('_offset')}, {keys.get('_length')} bytes: "
-                + safe(text_of(keys.get("_reason")))
-            )
-            return
-        message = (keys.get("_file"), keys.get("_msg"))
-        if message != self._message:
-            self._message = message
-            self._console.line(f"  message {keys.get('_msg')}")
-        padding = f", {keys.get('_padding')} padding before" if keys.get("_padding") else ""
-        digest = keys.get("_hash") or "no hash"
-        self._console.line(
-            f"    {keys.get('_name'):<18} at {keys.get('_offset')}, {keys.get('_length')} bytes, "
-            f"flags {keys.get('_flags')}, {digest}{padding}"
-        )
-
-    def end(self) -> None:
-        """Nothing is held back."""

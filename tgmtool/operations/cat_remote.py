@@ -23,6 +23,7 @@ from .indexed import messages_by_index
 from .keys import MISSING, Keys, keys_of
 from .scan import Scanner, scan
 from .stored import OutsideRange, Stored
+from .wanted import Wanted, is_within
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,22 +31,6 @@ if TYPE_CHECKING:
 
 _TOGETHER, _MOST_TOGETHER = 4 << 20, 256  # bytes and objects that are fetched at once
 _NAMES = ("name", "mars.param", "param", "mars.shortName", "shortName", "cf.standard_name")
-
-
-class Wanted(NamedTuple):
-    """Which objects are meant.
-
-    Attributes:
-        condition: Test of an object's keys; None takes all.
-        messages: A message's number or a slice of them, from 0; negative counts from the end.
-        object: An object's number in its message, or its name.
-        ranges: (first element, the one behind the last) of what to take of each; None takes the whole.
-    """
-
-    condition: Callable[[Keys], bool] | None = None
-    messages: int | slice | None = None
-    object: int | str | None = None
-    ranges: tuple[tuple[int, int], ...] | None = None
 
 
 class AmbiguousName(ValueError):
@@ -173,12 +158,7 @@ def _picked(
         on_message(message)
         for span, keys in _of_message(objects, wanted, source.name, message.span.number):
             assert span.descriptor is not None
-            elements = span.descriptor.elements
-            if wanted.ranges and max(stop for _, stop in wanted.ranges) > elements:
-                raise OutsideRange(
-                    f"{source.name}: object {span.message}.{span.number} has {elements} elements: "
-                    "the range reaches beyond them"
-                )
+            _check_ranges(wanted, source.name, span, span.descriptor.elements)
             stored = Stored(source, span, verify=verify and wanted.ranges is None)
             found = DataObject(
                 span.descriptor,
@@ -330,34 +310,33 @@ def _of_message(
     yield from chosen
 
 
-def parse_ranges(text: str) -> tuple[tuple[int, int], ...]:
-    """Return the element ranges that `A:B[,A:B…]` names.
+def picked_of(found: object, file: str, wanted: Wanted) -> Iterator[Picked]:
+    """Yield an object that came while it was followed, if it is meant and `can_follow`.
 
     Raises:
-        ValueError: Not such a list.
+        OutsideRange: The object ends before a wanted range does.
     """
-    found = []
-    for part in text.split(","):
-        start, colon, stop = part.partition(":")
-        if not colon or not start.isdecimal() or not stop.isdecimal() or int(stop) < int(start):
-            raise ValueError(f"{text!r}: expected element ranges as 0:100 or 0:10,50:60")
-        found.append((int(start), int(stop)))
-    return tuple(found)
+    if not isinstance(found, DataObject):
+        return
+    span, numbers = found.span, wanted.messages
+    if isinstance(numbers, int) and span.message != numbers:
+        return
+    if isinstance(numbers, slice) and not is_within(span.message, numbers):
+        return
+    keys = keys_of(found, file=file)
+    if isinstance(wanted.object, int) and span.number != wanted.object:
+        return
+    if isinstance(wanted.object, str) and name_of(keys) != wanted.object:
+        return
+    if wanted.condition is not None and not wanted.condition(keys):
+        return
+    _check_ranges(wanted, file, span, found.descriptor.elements)
+    yield Picked(keys, found, wanted.ranges, Metadata()._replace(base=(found.metadata,)))
 
 
-def parse_messages(text: str) -> int | slice:
-    """Return the message number, or the slice of them, that `I` or `I:J` names.
-
-    Raises:
-        ValueError: Neither.
-    """
-    parts: Sequence[str] = text.split(":")
-    try:
-        numbers = [int(part) if part else None for part in parts]
-    except ValueError:
-        numbers = []
-    if len(numbers) == 1 and numbers[0] is not None:
-        return numbers[0]
-    if len(numbers) == 2:
-        return slice(*numbers)
-    raise ValueError(f"{text!r}: expected a message number as 0 or -1, or a range as 2:5")
+def _check_ranges(wanted: Wanted, file: str, span: ObjectSpan, elements: int) -> None:
+    if wanted.ranges and max(stop for _, stop in wanted.ranges) > elements:
+        raise OutsideRange(
+            f"{file}: object {span.message}.{span.number} has {elements} elements: "
+            "the range reaches beyond them"
+        )

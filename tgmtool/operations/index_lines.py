@@ -17,6 +17,8 @@ from ..wire import layout
 from .keys import MISSING, Keys
 from .records import json_text
 
+NO_OBJECT = -1
+
 
 class BadIndex(ValueError):
     """What an index says cannot be so."""
@@ -33,7 +35,7 @@ class Line(NamedTuple):
         offset: Where its message begins (bytes from the start of the source).
         length: Of the message.
         number: Of the message, from 0.
-        object: Of the object in it, from 0; None for a message without objects, or where nobody says.
+        object: Of the object in it, from 0; -1 for a message without objects; None where nobody says.
         place: Offset and length of the object's frame; None where nobody says.
         keys: MARS keys, as text.
     """
@@ -136,12 +138,12 @@ def _parsed(row: Any, number: int) -> Line:
     place = None
     if "_object_offset" in row:
         place = _whole(row["_object_offset"]), _whole(row["_object_length"])
-    which = row.get("_obj")
+    which = row.get("_obj", MISSING)
     return Line(
         _whole(row["_offset"]),
         _whole(row["_length"]),
         _whole(row.get("_msg", number)),
-        None if which is None else _whole(which),
+        None if which is MISSING else NO_OBJECT if which is None else _whole(which),
         place,
         {key: value for key, value in row.items() if not key.startswith("_")},
     )

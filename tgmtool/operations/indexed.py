@@ -14,7 +14,7 @@ from ..endpoints.ranges import Range, RangeSource
 from ..limits import Limits
 from ..messages.assembly import Message
 from ..messages.spans import Gap, ObjectSpan
-from .index_lines import BadIndex, Claims, Line, Unknown, by_message
+from .index_lines import NO_OBJECT, BadIndex, Claims, Line, Unknown, by_message
 from .keys import Keys, keys_of
 from .scan import Scanner
 
@@ -96,6 +96,8 @@ class _Part(NamedTuple):
 
 def _may_match(line: Line, condition: Callable[[Keys], bool]) -> bool | None:
     """Return what the line says, None if it does not say."""
+    if line.object == NO_OBJECT:
+        return False
     try:
         return condition(Claims(line))
     except Unknown:
@@ -159,9 +161,9 @@ def _check(found: list[Grouped], expected: list[Line]) -> None:
         raise BadIndex(f"byte {first.offset}: there is another message than the index says")
     objects = {span.number: (span.offset, span.length) for span in found[0][1]}
     for line in expected:
-        if line.object is None and objects:
+        if line.object is None:
             continue  # nobody said which
-        if line.object is not None and line.object not in objects:
+        if line.object not in objects:
             raise BadIndex(f"byte {first.offset}: the message has no object {line.object}")
-        if line.place is not None and line.object is not None and objects[line.object] != line.place:
+        if line.place is not None and objects[line.object] != line.place:
             raise BadIndex(f"byte {first.offset}: object {line.object} is elsewhere than the index says")
