@@ -61,6 +61,7 @@ def command(
     any_: own.Any = False,
     commit: own.Commit = "rename",
     state: own.State = None,
+    state_every: own.StateEvery = None,
     state_reset: own.StateReset = False,
     ack: own.Ack = None,
     ack_sender: own.AckSender = None,
@@ -129,7 +130,8 @@ def command(
         commit=commit,
         state=state,
         state_reset=state_reset,
-        state_period=0.0 if exec_ else 1.0,  # a command is dearer than a write
+        # A command is dearer than a write.
+        state_period=options.duration(state_every or ("0" if exec_ else "1s")),
         ack=ack,
         ack_sender=ack_sender,
         flush=make_stdout_durable,

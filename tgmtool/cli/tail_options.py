@@ -96,6 +96,14 @@ State = Annotated[
         "--state", metavar="FILE", help="Remember how far it came, and go on there after a restart."
     ),
 ]
+StateEvery = Annotated[
+    _Text,
+    typer.Option(
+        "--state-every",
+        metavar="DUR",
+        help="Write the state at most so often; 0 for each unit [1s; with --exec, 0].",
+    ),
+]
 StateReset = Annotated[bool, typer.Option("--state-reset", help="Forget what --state remembers.")]
 Ack = Annotated[
     _Text,

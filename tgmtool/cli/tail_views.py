@@ -23,6 +23,7 @@ _WHO = (("id", "?"), ("chan", DEFAULT_CHAN), ("sender", DEFAULT_SENDER))
 STATS = ("min", "mean", "max", "nan")
 _NOTICES: dict[str, str] = {
     "truncated": "became shorter ({offset} bytes now); starting again from its beginning",
+    "message_withdrawn": "its writer took back the message that was unfinished; {length} bytes less",
     "replaced": "was replaced by another file; starting with that",
     "removed": "is gone; waiting for it to come back",
     "appeared": "is there again",
@@ -190,4 +191,4 @@ def notice_text(notice: Notice) -> str:
         "code": f" ({notice.code})" if notice.code else "",
         "reason": notice.reason.removeprefix(f"{notice.source}: ").removeprefix(f"byte {notice.offset}: "),
     }
-    return f"{notice.source}: " + _NOTICES[notice.event].format(**words)
+    return f"{notice.source}: " + _NOTICES.get(notice.code, _NOTICES[notice.event]).format(**words)

@@ -39,6 +39,7 @@ class Cursor(NamedTuple):
         objects: As in `Point`.
         head: Digest of the file's first bytes, and how many they are.
         before: The bytes before `offset`, in hex, lengths that may be filled in later as zeros.
+        start: Likewise before `message`.
         device: Where the file was; for people, and not compared: a remounted file system gets another.
         inode: Likewise: a file that was copied back is the same stream.
     """
@@ -50,6 +51,7 @@ class Cursor(NamedTuple):
     objects: int
     head: tuple[str, int]
     before: str
+    start: str
     device: int = 0
     inode: int = 0
 
@@ -62,7 +64,8 @@ class Cursor(NamedTuple):
             status = source.status()
             device, inode = status.st_dev, status.st_ino
         head = _head(source, min(offset, _HEAD))
-        return cls(file, message, offset, number, objects, head, _before(source, offset), device, inode)
+        before, start = _before(source, offset), _before(source, message)
+        return cls(file, message, offset, number, objects, head, before, start, device, inode)
 
     @classmethod
     def parse(cls, value: Any) -> Cursor:
@@ -77,27 +80,35 @@ class Cursor(NamedTuple):
         digest, size = value["head"]
         if type(size) is not int or not 0 <= size <= _HEAD:
             raise ValueError("the length of the beginning is out of range")
-        before = bytes.fromhex(value["before"]).hex()
+        before, start = (bytes.fromhex(value[key]).hex() for key in ("before", "start"))
         message, offset, number, objects = numbers
-        return cls(str(value["file"]), message, offset, number, objects, (str(digest), size), before)
+        return cls(str(value["file"]), message, offset, number, objects, (str(digest), size), before, start)
 
-    def check(self, source: Source, name: str) -> None:
-        """See whether a file still has these bytes, and a message or the end where this cursor stands.
+    def checked(self, source: Source, name: str) -> Cursor:
+        """Return where to go on in a file that still has these bytes, and a message or the end there.
+
+        That is here; or at the beginning of the open message, if its writer took it back meanwhile.
 
         Raises:
             CannotResume: It has not.
         """
         size = source.size() or 0
+        head = _head(source, self.head[1])
+        if size >= self.message and head == self.head and _before(source, self.message) == self.start:
+            if size >= self.offset and _before(source, self.offset) == self.before:
+                if self.message == self.offset:
+                    check_boundary(source, self.offset, name)
+                return self
+            if self.message < self.offset:
+                check_boundary(source, self.message, name)
+                return self._replace(offset=self.message, objects=0, before=self.start)
         if size < self.offset:
             text = f"the position is byte {self.offset}, and the file has only {size} bytes now"
             raise refused(text, "out_of_window", name)
-        if _head(source, self.head[1]) != self.head:
+        if head != self.head:
             raise refused("this is another file than the one that was followed", "wrong_file", name)
-        if _before(source, self.offset) != self.before:
-            text = f"the bytes before byte {self.offset} are not those that were read"
-            raise refused(text, "not_a_boundary", name)
-        if self.message == self.offset or not self.offset:
-            check_boundary(source, self.offset, name)
+        text = f"the bytes before byte {self.offset} are not those that were read"
+        raise refused(text, "not_a_boundary", name)
 
 
 def check_boundary(source: Source, offset: int, name: str, *, hint: str = HINT) -> None:

@@ -30,6 +30,7 @@ from .growing import GrowingFile
 from .ordering import Order
 
 _ANCHOR_SIZE = layout.FRAME_FOOTER_SIZE
+_BEFORE = layout.POSTAMBLE_SIZE + _ANCHOR_SIZE  # before a message: what no filling in of lengths changes
 _SETTLE_NEAR_END = 1 << 20  # damage further from the end than this is not a page in flight
 _WHOLE = ("message", "whole")
 
@@ -130,7 +131,9 @@ class Follower:
         self._objects = 0  # of whole messages
         self._restart(start, after, messages)
 
-    def _restart(self, start: int = 0, after: int = 0, messages: int = 0) -> None:
+    def _restart(
+        self, start: int = 0, after: int = 0, messages: int = 0, closed: _Mark | None = None
+    ) -> None:
         self._decoder = Decoder(offset=start, control_body_limit=self._limits.cbor_bytes)
         self._assembler = Assembler(
             keep=self._unit == "message", verify=self._verify, restore=self._restore, limits=self._limits
@@ -139,6 +142,7 @@ class Follower:
         self._handed_out = after  # what ends at or before it was handed out, or is not wanted
         self._anchor: _Mark | None = None  # of the last whole object
         self._latest: _Mark | None = None  # of the last whole frame
+        self._closed = closed  # of the last frame before the open message
         self._doubt: tuple[int | None, str, float] | None = None  # damage that is being read again
         self._wrong: FormatError | LimitExceeded | None = None
         self._message = start
@@ -197,6 +201,9 @@ class Follower:
         elif isinstance(opened, StreamSource):
             opened.blocking = False
         self.source = opened
+        if isinstance(opened, FileSource) and self._message >= _BEFORE and self._closed is None:
+            at = self._message - _BEFORE
+            self._closed = _Mark(at, bytes(opened.read_at(at, _ANCHOR_SIZE)[:_ANCHOR_SIZE]))
         return True
 
     def poll(self) -> Iterator[Found]:
@@ -257,9 +264,14 @@ class Follower:
         size = source.size()
         whole = self._anchor.offset + _ANCHOR_SIZE if self._anchor else self._message
         if size < whole or not _holds(source, self._anchor):
-            yield Notice("truncated", self.name, size, max(whole - size, 0))
+            # A writer that takes back a message it could not finish leaves those before it.
+            begin = self._message if size >= self._message > 0 and self._closed else 0
+            if begin and not _holds(source, self._closed):
+                begin = 0
+            code = "message_withdrawn" if begin else ""
+            yield Notice("truncated", self.name, size, max(whole - size, 0), code)
             self.order.damaged()
-            self._restart()
+            self._restart(begin, begin, self._number if begin else 0, self._closed if begin else None)
         elif size < self._decoder.next_offset or not _holds(source, self._latest):
             # Only what stands after the last whole object went away: a writer that mends its own tail.
             self._rewind()
@@ -269,7 +281,7 @@ class Follower:
         anchor, doubt = self._anchor, self._doubt
         objects_end = anchor.offset + _ANCHOR_SIZE if anchor else self._message
         after = self._handed_out if self._unit == "frame" else min(self._handed_out, objects_end)
-        self._restart(self._message, after, self._assembler.messages)
+        self._restart(self._message, after, self._assembler.messages, self._closed)
         self._anchor, self._doubt = anchor, doubt
 
     def _check_name(self) -> Iterator[Found]:
@@ -379,6 +391,7 @@ class Follower:
             gap = gap_of(event)
             yield Notice("gap", self.name, gap.offset, gap.length, gap.code, gap.reason)
             self._message = self._handed_out = event.offset + event.size
+            self._closed = None
             self._number = self._assembler.messages
 
     def _passed_over(self, event: FrameBegan | FrameEnded) -> bool:
@@ -444,6 +457,7 @@ class Follower:
         self._objects += event.objects
         self._message = end
         self._number = self._assembler.messages
+        self._closed = self._latest
         yield from said
 
     def _piece(self, end: int, *, ends: bool) -> Piece:

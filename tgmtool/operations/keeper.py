@@ -72,6 +72,10 @@ class Keeper:
         if self.pause() <= 0 or (self._acks is not None and _size_of(tracks) - self._size >= EVERY_BYTES):
             self.write(tracks)
 
+    def hurry(self) -> None:
+        """It is time to write, whenever that was done last."""
+        self._written = -self._period
+
     def pause(self) -> float:
         """Return the seconds until it is time to write."""
         return self._written + self._period - time.monotonic()

@@ -243,6 +243,8 @@ class Order:
             return False
         if place.who not in self.ambiguous:
             self.ambiguous.append(place.who)
+        if len(self.ambiguous) > 1 and self.wanted.sender is None:
+            return False
         self.begun = place.seq >= (self.wanted.seq or 0)
         return self.begun
 

@@ -288,7 +288,10 @@ class Tail:
             with self._breakable():
                 yield one
             taken = True
-            if not isinstance(one, Notice):
+            if isinstance(one, Notice):
+                if one.event in {"replaced", "truncated"}:
+                    self._keeper.hurry()  # what is remembered is of a file that is not there any more
+            else:
                 self._shown += 1
                 if self.choices.until is not None and self.choices.until(one):
                     self.matched = self._stop = True

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..endpoints import STDIO, is_remote
+from ..endpoints import STDIO, is_remote, open_source
 from ..endpoints.base import Source
 from ..endpoints.ranges import RangeSource
 from ..endpoints.stdio import StreamSource
-from ..errors import CannotResume, SourceError
+from ..errors import SourceError
 from ..messages.spans import Notice
 from .choices import Choices
 from .cursor import Cursor, parsed, refused
@@ -134,23 +134,29 @@ class Track:
         path = self.place
         if self._entry.get("successor"):
             path = os.path.join(os.path.dirname(os.fspath(self.place)), _plain(str(self._entry["successor"])))
-        follower = self._follower(path, cursor.message, cursor.offset, cursor.number)
-        if not follower.open() or follower.source is None:
-            raise SourceError("no such file", uri=follower.name)
-        try:
-            self._check(cursor, follower.source)
-        except CannotResume:
-            follower.close()
-            raise
-        self.follower = follower
+        self.follower = self._resumed(path, cursor)
+        behind = (self.follower.source.size() or 0) - cursor.offset if self.follower.source else 0
+        if behind > 0 and self.order.has_ended(self.choices.producers) and not self.choices.forever:
+            self.follower.close()
+            text = f"the stream had ended, and {behind} bytes follow it; --forever goes on behind it"
+            raise refused(text, "ended", self.follower.name)
 
-    def _check(self, cursor: Cursor, source: Source) -> None:
-        cursor.check(source, source.name)
-        if self.order.has_ended(self.choices.producers) and not self.choices.forever:
-            behind = (source.size() or 0) - cursor.offset
-            if behind:
-                text = f"the stream had ended, and {behind} bytes follow it; --forever goes on behind it"
-                raise refused(text, "ended", source.name)
+    def _resumed(self, path: Any, cursor: Cursor) -> Follower:
+        """Return a follower of a file that goes on where the cursor stands.
+
+        Raises:
+            SourceError: The file cannot be read.
+            CannotResume: The cursor does not fit it.
+        """
+        source = open_source(path)
+        try:
+            found = cursor.checked(source, source.name)
+        finally:
+            source.close()
+        follower = self._follower(path, found.message, found.offset, found.number)
+        if not follower.open():
+            raise SourceError("no such file", uri=follower.name)
+        return follower
 
     def _resume_order(self, entry: Mapping[str, Any]) -> None:
         try:
@@ -332,10 +338,7 @@ class Folder(Track):
         path = os.path.join(os.fspath(self.place), name)
         cursor = self._cursor
         if cursor is not None and os.path.basename(cursor.file) == name:
-            follower = self._follower(path, cursor.message, cursor.offset, cursor.number)
-            follower.open()
-            if follower.source is not None:
-                cursor.check(follower.source, path)
+            follower = self._resumed(path, cursor)
             self._cursor = None
             return follower
         return self._follower(path)
