@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from ..errors import EncodeError, FormatError, LimitExceeded, MetadataError
 from ..limits import DEFAULT_LIMITS, Limits
@@ -106,19 +106,13 @@ class Inspection:
         self._depth = depth
         self._keep = keep
         self.number = number
-        self._receivers: dict[type, Callable[[Any], None]] = {
-            MessageBegan: self._begin_message,
-            FrameBegan: self._begin_frame,
-            FrameData: self._take,
-            FrameEnded: self._end_frame,
-        }
         self._begin_message(MessageBegan(0, _NO_PREAMBLE))
 
     def receive(self, event: Event) -> Inspected | None:
         """Take the next event; return the message that it ends."""
         if type(event) is MessageEnded:
             return self._end_message(event)
-        self._receivers[type(event)](event)
+        self._RECEIVERS[type(event)](self, event)
         return None
 
     @property
@@ -333,6 +327,14 @@ class Inspection:
         if self._depth.payloads:
             for code, text in payload_issues(found, values=self._depth.values):
                 self._add(code, text, span.payload_offset, at_object=True)
+
+    # Functions, not bound methods: an inspection that held these would be a cycle, and keep what it saw.
+    _RECEIVERS: ClassVar[Mapping[type, Callable[[Inspection, Any], None]]] = {
+        MessageBegan: _begin_message,
+        FrameBegan: _begin_frame,
+        FrameData: _take,
+        FrameEnded: _end_frame,
+    }
 
 
 class _NoPreamble(NamedTuple):

@@ -46,4 +46,4 @@ def _said_anew(end: Unit, place: Place, before: Tally, after: Tally) -> Unit:
         back = with_place(made, place)
     except EncodeError:  # CBOR that is read and never written
         return end
-    return made if back == end.data else end
+    return made if back == memoryview(end.data) else end

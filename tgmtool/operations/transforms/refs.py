@@ -186,7 +186,7 @@ def _small(unit: Unit, refs: Mapping[int, Ref]) -> Unit | None:
         back = exchanged(small, full, kinds)
     except EncodeError:  # CBOR that is read and never written, digests by another algorithm
         return None
-    return small if back == unit.data else None
+    return small if back == memoryview(unit.data) else None
 
 
 def empty_like(kind: Descriptor) -> Descriptor:
