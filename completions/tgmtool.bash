@@ -40,7 +40,6 @@ _tgmtool() {
     if [[ -z $files ]]; then
         case "$command $before$equals" in
             'tail --follow=') _tgmtool_words 'name descriptor' "$typed"; return ;;
-            'cat-remote --follow=') _tgmtool_words 'name descriptor' "$typed"; return ;;
         esac
         case "$command $before" in
             ' --color') _tgmtool_words 'auto always never' "$typed"; return ;;

@@ -56,8 +56,8 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 """Option, or command and option, to the values it knows; one that ends in a colon goes on."""
 
-OPTIONAL_VALUES = {"--follow": ("HOW", ("name", "descriptor"))}
-"""Flags that take a value behind `=`, which the parser cannot express (`rewrite` does it)."""
+OPTIONAL_VALUES = {"tail --follow": ("HOW", ("name", "descriptor"))}
+"""Command and flag: flags that take a value behind `=`, which the parser cannot express (`rewrite` does it)."""
 
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "tgmtool": (
@@ -322,7 +322,8 @@ def _command(name: str, tree: Any, help_: Option) -> Command:
 
 def _option(command: str, found: Any) -> Option:
     names = tuple(sorted(found.opts, key=len)) + tuple(found.secondary_opts)
-    optional = next((OPTIONAL_VALUES[name] for name in names if name in OPTIONAL_VALUES), None)
+    flags = (f"{command} {name}" for name in names)
+    optional = next((OPTIONAL_VALUES[flag] for flag in flags if flag in OPTIONAL_VALUES), None)
     value: str | None = None
     values: tuple[str, ...] = ()
     if optional:
