@@ -259,14 +259,17 @@ def test_a_file_that_appears_in_the_way_later_is_left_alone_and_the_failure_is_m
 
 
 @pytest.mark.parametrize("end", ["marker", "inline", "none"])
-@pytest.mark.parametrize("limit", [{"max_messages": 2}, {"max_bytes": 900}])
-def test_a_limit_without_rotation_stops(tmp_path: Path, limit: dict[str, int], end: str) -> None:
+@pytest.mark.parametrize("limit", [Output("", max_messages=2), Output("", max_bytes=900)])
+def test_a_limit_without_rotation_stops(tmp_path: Path, limit: Output, end: str) -> None:
     path = tmp_path / "a.tgm"
     said: list[str] = []
     plan = PLAN._replace(stream=RUN._replace(end=end))
     list(
         produce(
-            [MemorySource(framed(range(9)))], Output(str(path), "inplace", **limit), plan, report=said.append
+            [MemorySource(framed(range(9)))],
+            limit._replace(path=str(path), commit="inplace"),
+            plan,
+            report=said.append,
         )
     )
     assert steps_of(objects_in(path)) == [0, 1]
