@@ -119,7 +119,8 @@ def test_a_mapped_message_is_as_good_as_bytes(name: str, tmp_path: Path) -> None
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held,
     ):
         results = []
-        for place_, given_ in enumerate((held, memoryview(data), data)):
+        forms: list[bytes | memoryview] = [memoryview(held), memoryview(data), data]
+        for place_, given_ in enumerate(forms):
             folder = tmp_path / str(place_)
             folder.mkdir()
             transform = MAKERS[name](folder)
@@ -127,6 +128,7 @@ def test_a_mapped_message_is_as_good_as_bytes(name: str, tmp_path: Path) -> None
             results.append(None if made is None else [len(bytes(unit.data)) for unit in made])
             transform.finish(failed=False)
             del made, transform
+        del forms, given_
         assert results[0] == results[1] == results[2]
         assert results[0] is not None or name == "split"
 

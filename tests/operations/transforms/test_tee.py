@@ -12,8 +12,8 @@ import tensogram
 
 import tgmtool
 from tests.operations.streams import steps_of
-from tests.operations.transforms.messages import each_kind, kinds, one, run, theirs, units
-from tgmtool import MessageSpan, SourceError, TruncatedError
+from tests.operations.transforms.messages import kinds, one, run, units
+from tgmtool import SourceError, TruncatedError
 from tgmtool.endpoints.memory import MemorySink
 from tgmtool.operations.outputs import Output
 from tgmtool.operations.transforms.base import Unit
@@ -40,24 +40,6 @@ def test_the_reference_reads_every_message_of_a_copy(tmp_path: Path) -> None:
     with tensogram.TensogramFile.open(str(copy)) as file:
         assert len(file) == 4
         assert [int(file.decode_message(n).objects[0][1][0, 0]) for n in range(4)] == [0, 100, 200, 300]
-
-
-@each_kind()
-def test_only_lengths_are_filled_in(data: bytes) -> None:
-    made = b"".join(filled(Unit(data)))
-    assert len(made) == len(data)
-    changed = [at for at, (old, new) in enumerate(zip(data, made, strict=True)) if old != new]
-    assert all(16 <= at < 24 or len(data) - 16 <= at < len(data) - 8 for at in changed)
-    (span,) = tgmtool.scan(made, unit="message")
-    assert isinstance(span, MessageSpan)
-    assert not span.streaming
-
-
-def test_messages_of_the_reference_are_filled_in_once() -> None:
-    for name, data in theirs():
-        made = b"".join(filled(Unit(data)))
-        assert b"".join(filled(Unit(made))) == made, name
-        assert len(filled(Unit(made))) == 1
 
 
 def test_a_copy_can_be_followed_message_by_message(tmp_path: Path) -> None:

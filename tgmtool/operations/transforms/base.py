@@ -41,7 +41,8 @@ class Unit:
     """One whole message on its way. Looked into only when somebody asks, and then once.
 
     Args:
-        data: The message, from TENSOGRM through the end magic; it must not change or go away meanwhile.
+        data: The message, from TENSOGRM through the end magic (of a mapped file, a view of the map); it must
+            not change or go away meanwhile.
         number: Of the message in the input, from 0.
         offset: Where it stands (bytes from the start of the input).
         name: Of the input, for messages.
