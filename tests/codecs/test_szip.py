@@ -149,19 +149,58 @@ def test_the_reference_finds_every_range_by_our_offsets(dtype: str, seed: int, r
         np.testing.assert_array_equal(np.ravel(found), values[start : start + 100])
 
 
-@budget(80)
-@given(st.sampled_from([1, 2, 4]), st.integers(0, 999), st.sampled_from([8, 9, 0, 72]), st.integers(1, 3000))
-def test_offsets_are_those_that_the_decoder_meets(size: int, seed: int, flags: int, count: int) -> None:
+def standing(chance: np.random.Generator, count: int, block: int) -> Any:
+    """Values of which many blocks, and parts of blocks, are like the value before them."""
+    values = chance.integers(-1, 2, count) * chance.choice([1, 50, 10_000, 1 << 29])
+    for start in chance.integers(0, count, 5):
+        values[start : start + chance.integers(1, 6 * block)] = chance.integers(-1, 2)
+    for start in np.flatnonzero(chance.random(count // block) < chance.choice([0.1, 0.6, 0.95])) * block:
+        values[start : start + block] = values[max(start - 1, 0)]
+    return values.astype("<i4")
+
+
+@budget(300)
+@given(
+    st.integers(1, 4),
+    st.sampled_from([8, 16, 64]),
+    st.sampled_from([1, 2, 3, 16, 65, 66]),
+    st.sampled_from([8, 9, 0, 72]),
+    st.integers(0, 1 << 30),
+)
+def test_offsets_are_those_that_the_decoder_meets(
+    size: int, block: int, rsi: int, flags: int, seed: int
+) -> None:
     chance = np.random.default_rng(seed)
-    values = chance.integers(-1, 2, count)
-    for start in chance.integers(0, count, 3):
-        values[start : start + chance.integers(1, 60)] = 1
-    data = values.astype(f"<i{size}").tobytes()
-    params = {"szip_rsi": 2, "szip_block_size": 8, "szip_flags": flags}
-    seen = job(f"int{8 * size}", params)
+    count = int(chance.integers(1, 4 * block * rsi + 2))
+    data = standing(chance, count, block).view(np.uint8).reshape(-1, 4)[:, :size].tobytes()
+    params = {"szip_rsi": rsi, "szip_block_size": block, "szip_flags": flags}
+    seen = job(f"int{8 * size}", params) if size != 3 else job("float64", params)
+    seen = seen._replace(sample_bits=8 * size, packed=size == 3)
     payload, decided = STAGE.encode(data, seen)
     met = szip._met(memoryview(payload), len(data), seen, params)
-    assert decided["szip_block_offsets"] == (met[: -(-count // 16)] if count > 16 else [0])
+    intervals = -(-count // (block * rsi))
+    assert decided["szip_block_offsets"] == (met[:intervals] if intervals > 1 else [0])
+
+
+@pytest.mark.parametrize("tells", [[0, 7, 9], [0]])
+def test_an_encoder_that_tells_offsets_wrong_in_another_way_is_not_believed(
+    tells: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = np.array([*[7] * 8, *range(8), *[5] * 8, *range(8), *range(16)], np.uint8)
+    params = {"szip_rsi": 2, "szip_block_size": 8, "szip_flags": 8}
+    seen = job("uint8", params)
+    payload, decided = STAGE.encode(data.tobytes(), seen)
+    met = szip._met(memoryview(payload), len(data), seen, params)
+    assert decided["szip_block_offsets"] == met[:3]
+    told = szip.encoded(data, seen, params)[1]
+    assert told[1] < met[1] or not szip._tells_early()
+    monkeypatch.setattr(szip, "encoded", lambda *_: (payload, tells))
+    monkeypatch.setattr(szip, "_tells_early", lambda: True)
+    if len(tells) == 1:
+        assert STAGE.encode(data.tobytes(), seen)[1]["szip_block_offsets"] == met[:3]
+    monkeypatch.setattr(szip, "_tells_early", lambda: False)
+    if len(tells) == 3:  # of an encoder that has learnt it
+        assert STAGE.encode(data.tobytes(), seen)[1]["szip_block_offsets"] == tells
 
 
 def test_shuffled_values_of_any_width_are_written_as_the_reference_does() -> None:

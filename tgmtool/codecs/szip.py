@@ -2,7 +2,7 @@
 
 It is separate because it is the only home of libaec, which is called through ctypes: the system's
 library, or the one in the `eccodeslib` wheel. libaec's encoder counts block offsets wrongly where
-values do not change: there they come from a pass of the decoder, and for the same reason stored
+values do not change: there they are mended (`szip_offsets`), and for the same reason stored
 offsets are never used for reading: a part is had by decoding what stands before it.
 Source: Tensogram wire format v3, §6.5 (`szip_*`); libaec.h 1.1.
 """
@@ -15,6 +15,8 @@ from typing import Any
 
 from ..errors import CodecUnavailable, EncodeError, PayloadError
 from .base import Bytes, Job, Parts, Stage
+from .dtypes import BY_NAME
+from .szip_offsets import Shape, doubtful, ends_of_blocks
 
 _RSI, _BLOCK, _FLAGS, _OFFSETS = "szip_rsi", "szip_block_size", "szip_flags", "szip_block_offsets"
 _USUAL = {_RSI: 128, _BLOCK: 16, _FLAGS: 8}
@@ -25,7 +27,6 @@ _BLOCKS = (8, 16, 32, 64)
 _HIGHEST_RSI, _HIGHEST_BLOCK, _HIGHEST_BITS, _RESTRICTED_BITS = 4096, 4096, 32, 4
 _OK, _FLUSH, _NO_FLUSH = 0, 1, 0
 _WINDOW = 1 << 20  # of the payload, when it is read forward
-_BLOCKS_AT_ONCE = 4096  # that are looked at
 _SCRATCH = 3 << 18  # whole samples of any size; stays in the cache
 
 
@@ -164,8 +165,20 @@ def _encode(data: Bytes, job: Job) -> tuple[Bytes, dict[str, Any]]:
         return b"", {_OFFSETS: []}
     if size % sample:
         raise EncodeError(f"szip: {size} bytes are no whole number of samples of {sample} bytes")
-    library, stream = _library(), _stream(job, params)
     source = np.frombuffer(data, np.uint8)
+    payload, offsets = encoded(source, job, params)
+    intervals = -(-size // (params[_RSI] * params[_BLOCK] * sample))
+    if intervals > 1:
+        offsets = _mended(offsets, source, payload, job, params)
+    return payload, {_OFFSETS: offsets[:intervals]}
+
+
+def encoded(source: Any, job: Job, params: dict[str, Any]) -> tuple[memoryview, list[int]]:
+    """Return the payload, and where its intervals begin as the encoder tells it: what libaec does."""
+    import numpy as np
+
+    library, stream = _library(), _stream(job, params)
+    size = len(source)
     # Never filled: the worst block costs 5 bits and a reference sample, the last one is padded.
     out = np.empty(size + size // 2 + params[_BLOCK] * 8 + 256, np.uint8)
     stream.next_in, stream.avail_in = source.ctypes.data, size
@@ -178,35 +191,40 @@ def _encode(data: Bytes, job: Job) -> tuple[Bytes, dict[str, Any]]:
     ended = library.aec_encode_end(stream)
     if code or ended or stream.avail_in:
         raise EncodeError(f"szip: libaec cannot encode this (codes {code}, {ended})")
-    payload = out[: stream.total_out].data
-    intervals = -(-size // (params[_RSI] * params[_BLOCK] * sample))
-    if intervals > 1 and _may_stand_still(source, sample, params):
-        offsets = _met(payload, size, job, params)
-    return payload, {_OFFSETS: offsets[:intervals]}
+    return out[: stream.total_out].data, offsets
 
 
-def _may_stand_still(source: Any, sample: int, params: dict[str, Any]) -> bool:
-    """Return whether there may be a block of equal samples: the encoder joins such blocks."""
+def _mended(
+    offsets: list[int], source: Any, payload: memoryview, job: Job, params: dict[str, Any]
+) -> list[int]:
+    """Return where each interval begins, given what the encoder told."""
     import numpy as np
 
-    block = params[_BLOCK]
-    if sample == 3:
-        wide = source.reshape(-1, 3).astype(np.uint32)
-        samples = wide[:, 0] | wide[:, 1] << 8 | wide[:, 2] << 16
-    else:
-        samples = source.view(f"u{sample}")
-    whole = len(samples) // block * block
-    blocks = samples[:whole].reshape(-1, block)
-    for start in range(0, len(blocks), _BLOCKS_AT_ONCE):
-        some = blocks[start : start + _BLOCKS_AT_ONCE]
-        # Most blocks differ in few samples already: only the others are looked at whole.
-        alike = np.flatnonzero((some[:, 0] == some[:, 1]) & (some[:, 0] == some[:, -1]))
-        if len(alike) and (some[alike] == some[alike, :1]).all(1).any():
-            return True
-    # The last block is filled up with what counts as equal.
-    rest = samples[max(whole - 1, 0) :]
-    begins_interval = whole % (block * params[_RSI]) == 0
-    return bool(len(samples) != whole and (begins_interval or (rest == rest[0]).all()))
+    shape = Shape(job.sample_bits, params[_BLOCK], params[_RSI], bool(params[_FLAGS] & _PREPROCESS))
+    intervals = -(-len(source) // (shape.bits // 8 * shape.block * shape.rsi))
+    after = doubtful(source, shape) + 1  # these may begin later than told
+    after = after[after < intervals]
+    if not len(after) or (len(offsets) >= intervals and not _tells_early()):
+        return offsets
+    if len(offsets) >= intervals:
+        found = np.array(offsets, np.int64)
+        ends = ends_of_blocks(np.frombuffer(payload, np.uint8), found[after], shape)
+        if ends is not None:
+            found[after] = ends
+            return list(found.tolist())
+    return _met(payload, len(source), job, params)  # it tells them wrong in another way
+
+
+@cache
+def _tells_early() -> bool:
+    """Return whether this libaec takes the end of a run for the end of an interval."""
+    import numpy as np
+
+    data = np.array([*[7] * 8, *range(8), *range(16)], np.uint8)
+    params = {_RSI: 2, _BLOCK: 8, _FLAGS: _PREPROCESS}
+    job = Job(BY_NAME["uint8"], len(data), params)
+    payload, told = encoded(data, job, params)
+    return told[:2] != _met(payload, len(data), job, params)[:2]
 
 
 def _met(payload: memoryview, size: int, job: Job, params: dict[str, Any]) -> list[int]:
