@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
-from ..endpoints import STDIO, open_source
+from ..endpoints import STDIO
 from ..endpoints.local import FileSink
 from ..errors import EncodeError, FormatError, SourceError
 from ..messages.spans import MessageSpan
@@ -22,7 +22,6 @@ from .outputs import Opened, Output, check, make_whole, open_output, open_succes
 from .prepare import Prepared
 from .production import Production
 from .rotation import successor_of
-from .standing import sent_by
 from .supply import Supply, is_stream
 from .writer import StreamWriter
 
@@ -150,18 +149,13 @@ class _Run:
             return None
         stream = self._plan.stream or Stream()
         provenance = self._plan.style.provenance
-        who = stream.who(standing.last if standing else None, provenance)
+        last = standing.last if standing is not None else None
+        who = stream.who(last.who if last is not None else None, provenance)
         if standing is None:
             return Numbering(stream, who, self.sink, provenance)
-        standing.check_open(who, opened.path)
-        seq = standing.ledger.next_seq(who)
-        sent = None
-        if stream.end == "marker" and opened.previous is None:
-            source = open_source(opened.path)
-            try:
-                sent = sent_by(who, standing, source)
-            finally:
-                source.close()
+        seq = standing.next_of(who)
+        # Of a file that begins, the end vouches for nothing that its predecessor holds.
+        sent = standing.sent_by(who) if stream.end == "marker" and opened.previous is None else None
         return Numbering(stream, who, self.sink, provenance, seq=seq, sent=sent, previous=opened.previous)
 
     @property

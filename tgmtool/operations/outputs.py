@@ -20,7 +20,7 @@ from .drive import named
 from .repair import Repair, find_end, plan_repair
 from .rotation import check_free, named_successor
 from .scan import scan
-from .standing import Standing, place_at, standing_of
+from .standing import Standing, place_at
 
 COMMITS = ("inplace", "rename", "sentinel")
 FSYNCS = ("none", "object", "message", "close")
@@ -172,9 +172,9 @@ def _continued(
         source = open_source(path)
         try:
             place = None if last is None else place_at(source, last)
-            standing = standing_of(source) if numbered or place is not None else None
         finally:
             source.close()
+        standing = Standing(path) if numbered or place is not None else None
         return Opened(sink, path, messages, standing), place.successor if place else None
     except BaseException:
         sink.abort()
