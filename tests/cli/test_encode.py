@@ -65,6 +65,15 @@ def test_set_numbers_name_dims_and_extra(cube: Path) -> None:
     assert message.metadata.extra == {"title": "a run"}
 
 
+def test_a_key_that_is_set_stands_beside_the_others_of_its_map(tmp_path: Path) -> None:
+    head = b'{"dtype": "<f4", "shape": [1], "mars": {"step": 6, "class": "od"}}\n'
+    words = ("encode", "--from", "framed", "-s", "mars.class=rd", "-s", "mars.type=fc", "-o", "out.tgm")
+    assert tgmtool(*words, stdin=head + bytes(4), cwd=tmp_path).status == 0
+    (message,) = library.read(tmp_path / "out.tgm")
+    assert isinstance(message, Message)
+    assert message.objects[0].metadata["mars"] == {"step": 6, "class": "rd", "type": "fc"}
+
+
 def test_meta_from_a_file(cube: Path) -> None:
     (cube / "meta").write_text('{"a": 1}\n{"a": 2}\n')
     (message,) = encoded(cube, "cube.npy", "--split-axis", "0", "--meta", "meta")

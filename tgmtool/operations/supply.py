@@ -117,7 +117,7 @@ class Supply:
         return self._preparer.prepare(values, entry, dtype=item.dtype, shape=item.shape)
 
     def _entry_of(self, item: Item) -> Mapping[str, Any]:
-        entry = {**item.entry, **self._next_meta(), **self._plan.entry(self._taken)}
+        entry = _over(_over(item.entry, self._next_meta()), self._plan.entry(self._taken))
         self._taken += 1
         return entry
 
@@ -145,6 +145,16 @@ class Supply:
                 f"metadata for {self._meta_count} objects was given, object {self._taken} has none"
             )
         return self._meta
+
+
+def _over(under: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both maps in one; where both have a value, that of `upper`. Maps in them likewise."""
+    found = dict(under)
+    for key, value in upper.items():
+        below = found.get(key)
+        maps = isinstance(below, Mapping) and isinstance(value, Mapping)
+        found[key] = _over(below, value) if maps else value
+    return found
 
 
 def is_stream(place: Any) -> bool:
