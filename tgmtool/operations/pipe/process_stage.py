@@ -167,6 +167,8 @@ class ProcessStage(Stage):
             reader.run()
         finally:
             self.is_foreign = reader.is_foreign
+        if self.before is None:
+            self._fed_at = monotonic()  # it has said all that it will: there is nothing that it waits for
         self._exited.wait()
         self._was_fed.wait()
         if self._left_unread and self.is_wanted:

@@ -72,7 +72,13 @@ class Reader:
         self._limits = limits
         self._marker = marker
         self._starting = True  # the next part is the first of its message
-        self._tape = Tape(feed, link, foreign=self._pass_foreign, overflow=self._pass_part)
+        self._tape = Tape(
+            feed,
+            link,
+            foreign=self._pass_foreign,
+            overflow=self._pass_part,
+            retain=limits.retained_bytes,
+        )
 
     @property
     def name(self) -> str:
@@ -107,6 +113,7 @@ class Reader:
                     raise named(error, self.name) from None
                 self.losses += 1
                 self.first_loss = self.first_loss or named(error, self.name)
+                self._tape.hunting = True
                 decoder.resync()
             else:
                 return
@@ -118,6 +125,8 @@ class Reader:
                 if event.header.row.is_object:
                     decoder.skip_frame()
             elif isinstance(event, MessageBegan):
+                tape.keep_from(event.offset)  # what was passed over on the way here
+                tape.hunting = False
                 tape.message, tape.total = event.offset, event.preamble.total_length
             elif isinstance(event, MessageEnded):
                 self._end_message(event)

@@ -15,6 +15,7 @@ from time import monotonic
 from ...endpoints import open_source
 from ...endpoints.base import Bytes, Source
 from ...endpoints.local import source_error
+from ...limits import DEFAULT_LIMITS
 from .cancel import Cancel
 from .links import Cancelled, Link
 
@@ -162,6 +163,7 @@ class Tape(Source):
         link: Where they will go: it says how much may be kept here.
         foreign: Takes bytes that turned out to belong to no message: (offset, pieces).
         overflow: Takes bytes of a message that is too large for the link: (offset, pieces).
+        retain: Bytes that may be kept after damage, however small the link is.
     """
 
     seekable = False
@@ -173,6 +175,7 @@ class Tape(Source):
         *,
         foreign: Callable[[int, list[Bytes]], None],
         overflow: Callable[[int, list[Bytes]], None],
+        retain: int = DEFAULT_LIMITS.retained_bytes,
     ) -> None:
         self.name = feed.name
         self.position = 0  # bytes read so far
@@ -180,11 +183,13 @@ class Tape(Source):
         self.ended = False
         self.message: int | None = None  # where the message begins that is being read
         self.total = 0  # its length, if it says so
+        self.hunting = False  # after damage: a message is believed when all of it is at hand
         self.flowing = False  # it is larger than the link: what comes of it goes on at once
         self._feed = feed
         self._link = link
         self._foreign = foreign
         self._overflow = overflow
+        self._retain = retain
         self._pieces: list[memoryview] = []
         self._pool = Pool()
         self._buffer = memoryview(b"")  # what is being filled
@@ -256,13 +261,15 @@ class Tape(Source):
             return False
         if self.flowing:
             self._flow()
-        free = self._link.capacity - self.kept
+        most = max(self._retain, self._link.capacity) if self.hunting else self._link.capacity
+        free = most - self.kept
         if free <= 0:
             self._link.room(self.kept, 1)  # nothing is held before us afterwards
             self._make_room()
-            free = self._link.capacity
+            free = most
         room = self._target(wanted)[:free]
-        self._link.room(self.kept, len(room))
+        if not self.hunting:
+            self._link.room(self.kept, len(room))
         found = self._feed.read_into(room)
         if not found:
             self.ended = True

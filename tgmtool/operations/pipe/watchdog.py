@@ -84,20 +84,19 @@ class Watchdog:
         Those before it may be held up by it: so it is the one to name.
         """
         for stage in reversed(self._crew.stages):
-            if stage.before is None or stage.is_over:
-                continue
-            filling = stage.before.look()
-            waits_for_next = stage.after is not None and stage.after.look().blocked
-            if filling.held and filling.waiting and not waits_for_next:
+            if stage.is_over or (stage.after is not None and stage.after.look().blocked):
+                continue  # it waits for the next one itself
+            filling = None if stage.before is None else stage.before.look()
+            if filling is not None and filling.held and filling.waiting:
                 text = f"{stage.label} has taken nothing, while {filling.held} bytes were waiting,"
                 yield stage, filling.still, text
-            elif isinstance(stage, ProcessStage) and not waits_for_next:
+            elif isinstance(stage, ProcessStage):
                 since = stage.silent_since
                 if since is not None:
                     yield (
                         stage,
                         monotonic() - since,
-                        f"{stage.label} has had all its input, and has not ended",
+                        f"{stage.label} has nothing more to do, and has not ended",
                     )
 
     def _busy(self) -> Iterator[tuple[Stage, int, float]]:

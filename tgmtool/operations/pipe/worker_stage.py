@@ -137,10 +137,10 @@ class WorkerStage(Stage):
             raise
 
     def _run(self, ticket: int, parcel: Parcel, pieces: Sequence[Bytes]) -> Ended:
-        cancel = Cancel()
         with self._changed:
             if self._fail_at is not None and ticket > self._fail_at:
                 raise Cancelled
+            cancel = Cancel()
             self._runs[ticket] = (parcel.number, monotonic(), cancel)
         try:
             return run_job(
