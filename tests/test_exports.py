@@ -14,6 +14,7 @@ import tgmtool
 ERRORS = (
     *("TgmError", "FormatError", "FramingError", "TruncatedError", "MetadataError", "DigestMismatch"),
     *("PayloadError", "EncodeError", "CodecUnavailable", "LimitExceeded", "SourceError"),
+    "CannotResume",
 )
 VALUES = (
     *("DataObject", "FrameSpan", "Gap", "Limits", "Message", "MessageSpan", "Metadata", "Notice"),

@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .endpoints.memory import MemorySink, MemorySource, ScriptedSource
     from .errors import (
+        CannotResume,
         CodecUnavailable,
         DigestMismatch,
         EncodeError,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "endpoints.memory": ("MemorySink", "MemorySource", "ScriptedSource"),
     "errors": (
+        "CannotResume",
         "CodecUnavailable",
         "DigestMismatch",
         "EncodeError",
@@ -75,6 +77,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CannotResume",
     "CodecUnavailable",
     "DataObject",
     "DigestMismatch",

@@ -182,10 +182,6 @@ class CannotResume(TgmError):
         self.uri = uri
 
 
-class ProducerError(TgmError):
-    """The producer said that it failed, and why."""
-
-
 class ReferenceRefused(TgmError):
     """What a reference stands for is not there, is not what was meant, or is nothing that it may name.
 

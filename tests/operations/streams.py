@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 import tgmtool
 from tgmtool import DataObject, Message, Provenance, Style
 from tgmtool.endpoints.stdio import StreamSource
+from tgmtool.messages.stream import KEY, Place, Sender
+from tgmtool.operations.markers import marker
 
 Array = NDArray[Any]
 FIXED = Style(provenance=Provenance.reproducible())
@@ -119,3 +121,20 @@ def pieces(data: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
         size = sizes[number % len(sizes)]
         yield data[at : at + size]
         at, number = at + size, number + 1
+
+
+RUN = Sender("run")
+
+
+def numbered(
+    seq: int, steps: Iterable[int] | None = None, who: Sender = RUN, *, layout: str = "streaming", **rest: Any
+) -> bytes:
+    """A message of a stream; its one object has its number as step, unless `steps` are given."""
+    pairs = [(field(step), entry(step)) for step in ([seq] if steps is None else steps)]
+    place = Place(who, seq, rest=rest)
+    return tgmtool.encode(pairs, metadata={KEY: place.to_map()}, layout=layout, style=FIXED)
+
+
+def spoken(seq: int, kind: str = "end", who: Sender = RUN, **rest: Any) -> bytes:
+    """A message without objects: an end, an error, a note."""
+    return marker(Place(who, seq, kind, rest), provenance=Provenance.reproducible())

@@ -127,12 +127,10 @@ def _say_status(console: Console, steps: Tail) -> None:
     for track in list(steps.tracks):
         messages, objects = track.counts
         ledger = track.order.ledger
-        senders = (
-            f", {len(ledger.senders)} senders ({len(ledger.open_senders())} open)" if ledger.senders else ""
-        )
         console.error(
-            f"{track.name}: byte {_position(track)} of {_size(track)}, {messages} messages, {objects} objects"
-            f"{senders}, idle for {idle:.1f} s"
+            f"{track.name}: byte {_position(track)} of {_size(track)}, messages: {messages}, "
+            f"objects: {objects}, senders: {len(ledger.senders)} ({len(ledger.open_senders())} open), "
+            f"idle for {idle:.1f} s"
         )
     if not steps.tracks:
         console.error(f"nothing is there yet; waiting for {idle:.1f} s")

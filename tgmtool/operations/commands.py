@@ -92,11 +92,7 @@ class CommandLine:
             _end(process)
             raise
         if status:
-            how = (
-                f"was ended by {signal.Signals(-status).name}"
-                if status < 0
-                else f"ended with status {status}"
-            )
+            how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
             raise CommandFailed(f"--exec: {words[0]!r} {how}{where}")
 
 

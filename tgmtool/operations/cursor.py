@@ -63,7 +63,7 @@ class Cursor(NamedTuple):
         if isinstance(source, FileSource):
             status = source.status()
             device, inode = status.st_dev, status.st_ino
-        head = _head(source, min(offset, _HEAD))
+        head = _head(source, min(message or offset, _HEAD))  # not of the open message: it may be taken back
         before, start = _before(source, offset), _before(source, message)
         return cls(file, message, offset, number, objects, head, before, start, device, inode)
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..messages.stream import Sender
 from .acks import EVERY_BYTES, EVERY_SECONDS, Acks
 from .choices import Choices
-from .cursor import StateFile
+from .cursor import StateFile, refused
 from .tracks import Track
 
 
@@ -51,8 +51,17 @@ class Keeper:
         return [self._acks.warning] if self._acks is not None and self._acks.warning else []
 
     def entry_of(self, key: str) -> Any:
-        """Return what is remembered of a place, or None."""
-        return None if self._state is None else self._state.entries.get(key)
+        """Return what is remembered of a place, or None.
+
+        Raises:
+            CannotResume: It is no entry.
+        """
+        if self._state is None or key not in self._state.entries:
+            return None
+        entry = self._state.entries[key]
+        if not isinstance(entry, dict):
+            raise refused("this is no state that tail wrote", "unreadable", self._state.path)
+        return entry
 
     @property
     def is_active(self) -> bool:
