@@ -417,3 +417,49 @@ def test_a_bound_takes_the_fewest_bits_that_the_compression_takes(bound: float) 
         tgmtool.encode([values], encoding="simple_packing", compression="szip", params=chosen)
     ).objects[0]
     assert np.abs(np.asarray(found.array, np.float64) - values).max() <= bound
+
+
+LOSSLESS = [
+    Pipeline(filter=filtered, compression=compression)
+    for filtered, compression in product(("none", "shuffle"), ("none", "zstd", "lz4", "szip", "blosc2"))
+    if (filtered, compression) != ("none", "szip")  # which does not take float64's 64 bits
+]
+
+
+def packed_by(pipeline: Pipeline, values: NDArray[Any]) -> tuple[Bytes, Pipeline, Job]:
+    given = Job(BY_NAME["float64"], values.size, params_of(pipeline.encoding, pipeline.compression))
+    resolved = pipeline.resolved(given)
+    payload, final = resolved.encode(values.tobytes(), given._replace(params=resolved.params))
+    return payload, final, given._replace(params=final.params)
+
+
+@pytest.mark.parametrize("target", LOSSLESS, ids=label)
+@pytest.mark.parametrize("encoding", ["none", "simple_packing"])
+@pytest.mark.parametrize("source", LOSSLESS, ids=label)
+def test_filter_and_compression_change_and_the_encoded_bits_do_not(
+    source: Pipeline, encoding: str, target: Pipeline
+) -> None:
+    values = noisy()
+    payload, pipeline, given = packed_by(source._replace(encoding=encoding), values)
+    data, made = pipeline.repacked(payload, values.nbytes, given, target)
+    assert (made.encoding, made.filter, made.compression) == (encoding, target.filter, target.compression)
+    decoded = made.decode(data, values.nbytes, given._replace(params=made.params))
+    assert bytes(decoded) == bytes(pipeline.decode(payload, values.nbytes, given))
+    again, back = made.repacked(data, values.nbytes, given._replace(params=made.params), source)
+    assert back.params == pipeline.params
+    assert bytes(back.decode(again, values.nbytes, given._replace(params=back.params))) == bytes(decoded)
+
+
+def test_parameters_that_no_stage_owns_are_kept_and_stale_ones_are_not() -> None:
+    values = noisy()
+    payload, pipeline, given = packed_by(Pipeline(compression="lz4"), values)
+    odd = pipeline._replace(params={"mine": 1, "zstd_level": 9})
+    _, made = odd.repacked(payload, values.nbytes, given, Pipeline(compression="zstd"))
+    assert made.params == {"mine": 1}
+
+
+def test_a_payload_that_does_not_hold_what_it_should_is_refused() -> None:
+    for pipeline in (Pipeline(), Pipeline(compression="zstd")):
+        payload, _, given = packed_by(pipeline, noisy()[:-1])
+        with pytest.raises(PayloadError):
+            pipeline.repacked(payload, noisy().nbytes, given, Pipeline(compression="lz4"))

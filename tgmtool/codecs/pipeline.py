@@ -155,15 +155,16 @@ class Pipeline(NamedTuple):
             data = found.decode(data, expected, seen)
         if len(data) != later[0][1]:
             raise PayloadError(f"the payload holds {len(data)} bytes, expected {later[0][1]}")
-        owned = {key for found, _, _ in later for key in found.params}
-        kept = {key: value for key, value in self.params.items() if key not in owned}
-        own = {key: value for key, value in kept.items() if key in encoding.params}
+        own = {key: value for key, value in self.params.items() if key in encoding.params}
         made = target._replace(encoding=self.encoding).resolved(job._replace(params={**own, **target.params}))
         whole = dict(made.params)
         stages = list(made._stages(job._replace(params=made.params)))  # noqa: SLF001  # of our own kind
         for found, seen in stages[1:]:
             data, more = found.encode(data, seen)
             whole.update(more)
+        owned = {key for found, _, _ in later for key in found.params}
+        owned |= {key for found, _ in stages for key in found.params}
+        kept = {key: value for key, value in self.params.items() if key not in owned}
         return data, made._replace(params={**kept, **whole, **own})
 
     def parts(self, payload: Parts, size: int, job: Job) -> Parts:

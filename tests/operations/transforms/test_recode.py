@@ -226,6 +226,13 @@ def test_what_is_so_already_stays_byte_for_byte() -> None:
     assert stage.objects == 0
 
 
+def test_an_object_without_elements_stays_as_it_is() -> None:
+    data = tgmtool.encode([np.empty((0, 3)), np.ones(500)], style=FIXED)
+    made = run(recode("blosc2"), data)
+    stages = [found.descriptor.pipeline.compression for found in Unit(made).message.objects]
+    assert stages == ["none", "blosc2"]
+
+
 @each_kind()
 def test_a_message_without_digests_gets_none(data: bytes) -> None:
     made = Unit(run(recode("zstd"), data))

@@ -107,8 +107,8 @@ class Recode:
     def _recoded(self, unit: Unit, number: int, frame: FrameEnded, found: DataObject) -> TensorFrame | None:
         kind = found.descriptor
         check_digest(unit, number, frame)
-        if self._is_done(kind.pipeline):
-            return None
+        if self._is_done(kind.pipeline) or (kind.pipeline.is_plain and not kind.elements):
+            return None  # of nothing there is nothing to compress, and some compressions refuse it
         check_decoded_size(kind.size, unit.limits, "the object", offset=found.span.offset)
         job = Job(kind.dtype, kind.elements, kind.pipeline.params, self._jobs, kind.byte_order)
         try:
