@@ -20,6 +20,7 @@ SCRIPTS = (
     "validate",
     "salvage",
     "tail_latency",
+    "remote",
     "startup",
     "memory",
 )

@@ -61,7 +61,7 @@ class Row(NamedTuple):
         peer: Median of the reference implementation; None where there is none.
         limit: Median of what the machine can do; None where there is none.
         peak: Peak resident memory of ours above what imports and input take, in bytes.
-        unit: "s", "B" or "share".
+        unit: "s", "B", "share" or "n" (a number).
         samples: Everything that was measured, by contestant.
     """
 
@@ -326,6 +326,8 @@ def _quantity(value: float | None, unit: str) -> str:
         return "-"
     if unit == "share":
         return f"{value:.2%}"
+    if unit == "n":
+        return f"{value:.0f}"
     if unit == "B":
         return f"{value / MIB:.1f} MiB"
     for name, size in (("s", 1.0), ("ms", 1e-3)):

@@ -20,6 +20,7 @@ from .. import __version__, codecs
 from ..limits import Limits
 from ..operations.arrays import FORMATS as ARRAY_FORMATS
 from ..operations.inputs import READERS
+from ..operations.numbering import ENDS, MODES
 from ..operations.outputs import COMMITS, FSYNCS
 from ..operations.pipe.reader import ON_ERROR
 from ..operations.scan import UNITS
@@ -49,6 +50,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     "--commit": COMMITS,
     "--fsync": FSYNCS,
     "--group": ("all", "file"),
+    "--end": ENDS,
+    "--mode": MODES,
     "--watch": ("auto", "off"),
     "--on-error": ON_ERROR,
     "encode --from": ("auto", *READERS),
@@ -57,7 +60,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 """Option, or command and option, to the values it knows; one that ends in a colon goes on."""
 
 OPTIONAL_VALUES = {"tail --follow": ("HOW", ("name", "descriptor"))}
-"""Command and flag: flags that take a value behind `=`, which the parser cannot express (`rewrite` does it)."""
+"""Command and flag: it takes a value behind `=`, which the parser cannot express (`rewrite` does)."""
 
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "tgmtool": (
@@ -83,6 +86,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("The same bytes at every run.", "tgmtool encode --reproducible t2m.npy -o t2m.tgm"),
         ("Continue a file.", "tgmtool encode --append t2m.npy -o run.tgm"),
+        (
+            "Number the messages of a run, and end with a marker at which followers stop.",
+            "./model | tgmtool encode --from framed --id run-1 -o run-1.tgm",
+        ),
+        (
+            "Go on in run.1.tgm, run.2.tgm after every 1000 messages.",
+            "./model | tgmtool encode --from framed --rotate --max-messages 1000 -o long.tgm",
+        ),
         (
             "Values packed into the fewest bits that keep each within 0.05.",
             "tgmtool encode t2m.npy --convert float64 --error-bound 0.05 -o packed.tgm",

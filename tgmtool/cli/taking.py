@@ -11,30 +11,28 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..endpoints import is_remote, open_source
 from ..endpoints.access import Access
 from ..endpoints.base import Sink, Source
-from ..endpoints.polled import PolledObject
 from ..endpoints.ranges import RangeSource
 from ..endpoints.remote import RemoteSource, Spent
 from ..limits import Limits
 from ..messages.assembly import Message
 from ..messages.spans import Gap, Notice
 from ..operations.cat_remote import AmbiguousName, Picked, pick, picked_of
-from ..operations.choices import Choices
-from ..operations.index_source import index_for
 from ..operations.plan import plan_of, ranges_of
 from ..operations.stored import OutsideRange, pieces_of
-from ..operations.tail import Tail, follow
 from ..operations.wanted import Wanted
 from . import exits
 from .console import Console
 from .exits import UsageError
 from .progress import Progress
 from .render import Listing
-from .tail_views import notice_text
+
+if TYPE_CHECKING:
+    from ..endpoints.polled import PolledObject
 
 _FRAGMENT = re.compile(r"#(?:m=(-?\d+))?&?(?:o=(-?\d+))?")
 _STREAMING = 8  # objects in a message without lengths from which it is worth a word
@@ -137,6 +135,8 @@ class Taking:
         how = self._how
         lines = []
         if how.index_at is not None:
+            from ..operations.index_source import index_for
+
             lines = index_for(source, name, how.index_at, self._access, self._bad_index)
         for picked in pick(
             source,
@@ -157,6 +157,12 @@ class Taking:
 
     def _followed(self, url: str, wanted: Wanted, poll: float, reconnect: float) -> Iterator[Picked]:
         """Yield what is wanted as it comes."""
+        # Imported here: it is as much again, and hardly anybody follows.
+        from ..endpoints.polled import PolledObject
+        from ..operations.choices import Choices
+        from ..operations.tail import Tail, follow
+        from .tail_views import notice_text
+
         how = self._how
         source = PolledObject(url, self._access, reconnect=reconnect)
         steps = Tail(

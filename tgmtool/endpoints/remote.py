@@ -134,20 +134,27 @@ class RemoteSource(RangeSource):
             self._get(allowed, gap=GAP)
 
     def stream(self, wanted: Range) -> Iterator[Bytes]:
-        """Yield the bytes of a range in order; as many pieces as may be are on their way."""
+        """Yield the bytes of a range in order; as many pieces as may be are on their way.
+
+        A piece is good until the next one is asked for: its room is used again.
+        """
         pieces = cut([Range(wanted.start, min(wanted.stop, self._size))], size=PIECE)
-        waiting: deque[Future[Bytes]] = deque()
+        waiting: deque[tuple[Future[None], memoryview]] = deque()
+        free: list[memoryview] = []  # at most as many as are on their way, and the one that was yielded
         try:
             for piece in pieces:
                 self._allow(piece.size)
-                waiting.append(self._threads().submit(self._reach.fetch, piece.start, piece.size))
-                if len(waiting) > self._concurrency:
-                    yield waiting.popleft().result()
+                room = (free.pop() if free else memoryview(bytearray(PIECE)))[: piece.size]
+                waiting.append((self._threads().submit(self._reach.fill, piece.start, room), room))
+                if len(waiting) > 2 * self._concurrency:
+                    yield (room := _filled(waiting.popleft()))
+                    free.append(room)
             while waiting:
-                yield waiting.popleft().result()
+                yield _filled(waiting.popleft())
         finally:
-            for one in waiting:
+            for one, _ in waiting:
                 one.cancel()
+            wait([one for one, _ in waiting])
 
     def keep_from(self, offset: int) -> int:
         """Everything can be asked for again."""
@@ -252,6 +259,12 @@ class RemoteSource(RangeSource):
                 value=self._max_bytes,
             )
         self._asked = asked
+
+
+def _filled(piece: tuple[Future[None], memoryview]) -> memoryview:
+    future, room = piece
+    future.result()
+    return room
 
 
 class _Stride:

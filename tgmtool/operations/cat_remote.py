@@ -18,8 +18,6 @@ from ..messages.metadata import Metadata
 from ..messages.objects import DataObject
 from ..messages.spans import Gap, MessageSpan, ObjectSpan
 from .discovery import last_messages
-from .index_lines import BadIndex, Line
-from .indexed import messages_by_index
 from .keys import MISSING, Keys, keys_of
 from .scan import Scanner, scan
 from .stored import OutsideRange, Stored
@@ -28,6 +26,8 @@ from .wanted import Wanted, is_within
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from .index_lines import Line
 
 _TOGETHER, _MOST_TOGETHER = 4 << 20, 256  # bytes and objects that are fetched at once
 _NAMES = ("name", "mars.param", "param", "mars.shortName", "shortName", "cf.standard_name")
@@ -186,6 +186,9 @@ def _by_index(
         return None
     if not isinstance(source, RangeSource):
         return None
+    from .index_lines import BadIndex
+    from .indexed import messages_by_index
+
     try:
         return messages_by_index(source, index, wanted.condition, limits, on_gap)
     except BadIndex as error:
