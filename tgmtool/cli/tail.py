@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import typer
 
 from ..endpoints import is_remote, shown
+from ..endpoints.access import Access
 from ..limits import Limits
 from ..operations.choices import Choices
 from ..operations.follow import Found
@@ -36,6 +38,7 @@ _COLUMNS = {
 def command(
     console: Console,
     limits: Limits,
+    access: Access,
     files: own.Files,
     last: own.Last = None,
     follow_: own.Follow = False,
@@ -50,6 +53,7 @@ def command(
     until: own.Until = None,
     count: own.Count = None,
     idle_timeout: own.IdleTimeout = None,
+    reconnect_timeout: options.ReconnectTimeout = "30s",
     timeout: own.Timeout = None,
     wait_for: own.WaitFor = None,
     unit: own.Unit = "object",
@@ -104,8 +108,6 @@ def command(
     if raw and len(files) > 1:
         raise UsageError("--raw takes one file: the bytes of several would be mixed")
     following = follow_ or follow_retry
-    if following and (remote := next(filter(is_remote, files), None)):
-        raise UsageError(f"{shown(remote)}: a remote object cannot be followed; without -f it is read once")
     _check_keeping(files, last, from_, state=state, state_reset=state_reset, ack=ack, ack_sender=ack_sender)
     conditions = options.condition(where_)
     first, skip = _last(last, from_, files, keeps=state is not None or ack is not None)
@@ -155,14 +157,27 @@ def command(
         columns = options.columns_of(keys, add_keys, mars, namespace)
         listing = _listing(console, options.check_format(format, as_json), unit, columns, stats=stats)
         show = Rows(console, listing, conditions, stats=stats)
-    steps = _steps(files, choices)
+    reconnect = options.duration(reconnect_timeout)
     counted = count if where_ else None
-    raise typer.Exit(run(console, steps, show, count=counted, require_end=require_end, progress=progress))
+    with ExitStack() as stack:
+        steps = _steps([_place(name, access, reconnect, stack) for name in files], choices)
+        status = run(console, steps, show, count=counted, require_end=require_end, progress=progress)
+    raise typer.Exit(status)
 
 
-def _steps(files: list[str], choices: Choices) -> Tail:
+def _place(name: str, access: Access, reconnect: float, stack: ExitStack) -> Any:
+    if not is_remote(name):
+        return name
+    from ..endpoints.polled import PolledObject  # only then: it brings connections and threads
+
+    polled = PolledObject(name, access, reconnect=reconnect)
+    stack.callback(polled.close)
+    return polled
+
+
+def _steps(places: list[Any], choices: Choices) -> Tail:
     try:
-        return Tail(files, choices)
+        return Tail(places, choices)
     except ValueError as error:  # of the choices, all but the command of --while were checked before
         raise UsageError(f"--while {choices.while_command!r}: {error}") from None
 

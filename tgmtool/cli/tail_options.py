@@ -13,7 +13,8 @@ _Text = str | None
 
 
 Files = Annotated[
-    list[str], typer.Argument(metavar="FILE…", help="Files to follow, folders of whole files, or - (stdin).")
+    list[str],
+    typer.Argument(metavar="FILE…", help="Files or URLs to follow, folders of whole files, or - (stdin)."),
 ]
 Last = Annotated[
     _Text,
