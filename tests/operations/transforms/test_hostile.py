@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -65,19 +66,23 @@ def tried(transform: Transform, unit: Unit) -> list[Unit] | None:
         return None
 
 
+@cache
+def hostile() -> list[Unit]:
+    """Files that somebody made to break readers, as they are and message by message, looked into once."""
+    made = (case.make() for case in corpus.cases())
+    small = [data for data in made if len(data) <= corpus.LARGEST]
+    whole = [Unit(data, limits=LIMITS) for data in small]
+    parts = [Unit(u.data, u.number, u.offset, limits=LIMITS) for data in small for u in units(data)]
+    return whole + parts
+
+
 @each_transform
-def test_files_that_somebody_made_to_break_readers_are_passed_or_refused(name: str, tmp_path: Path) -> None:
+def test_what_was_made_to_break_readers_is_passed_or_refused(name: str, tmp_path: Path) -> None:
     transform = MAKERS[name](tmp_path)
-    seen = 0
-    for case in corpus.cases():
-        data = case.make()
-        if len(data) > corpus.LARGEST:
-            continue
-        for number, unit in enumerate([Unit(data), *units(data)]):
-            whole = Unit(unit.data, number, unit.offset, limits=LIMITS)
-            tried(transform, whole)
-            seen += 1
-    assert seen > 300
+    outcomes = [tried(transform, unit) is None for unit in hostile()]
+    assert len(outcomes) > 300
+    assert name == "tee" or any(outcomes)
+    assert not all(outcomes)
 
 
 @given(
