@@ -12,13 +12,14 @@ import pytest
 
 from tests.cli.here import tgmtool
 from tests.cli.test_schemas import check
-from tests.operations.streams import buffered, objects_in, steps_of, streaming
+from tests.operations.streams import buffered, object_ends, objects_in, steps_of, streaming
 from tests.processes import TGMTOOL, Ended, Running, environment
 
 PIPED = b"".join(streaming([step]) for step in range(3))
 LENGTH = len(PIPED) // 3
 FILLED = b"".join(streaming([step], backfill=True) for step in range(3))
-TORN = PIPED + streaming([3, 4])[:-300]
+THREE = streaming([3, 4, 5])
+TORN = PIPED + THREE[: object_ends(THREE)[2] - 10]
 
 
 @pytest.fixture
@@ -188,6 +189,20 @@ def test_salvage_reports_every_byte_and_exits_3_on_loss(folder: Path) -> None:
     done = ran(folder, "--salvage", "-o", "again.tgm", "--min-age", "0", "out.tgm")
     assert done.err == ""
     assert (folder / "again.tgm").read_bytes() == (folder / "out.tgm").read_bytes()
+
+
+def test_an_end_that_is_cut_is_no_loss(folder: Path) -> None:
+    path = folder / "cut.tgm"
+    for data in (THREE[:-9], buffered()[:-9]):
+        path.write_bytes(PIPED + data)
+        os.utime(path, (1, 1))
+        *ranges, summary = records(ran(folder, "--salvage", "-f", "-j", "-o", "out.tgm", path))
+        assert summary["lost"] == 0
+        assert [one["code"] for one in ranges if "code" in one] == ["incomplete_tail"]
+        (summary,) = records(ran(folder, "--salvage", "--in-place", "-j", path))
+        assert (summary["lost"], summary["metadata_lost"]) == (0, [])
+        assert summary["dropped"] > 0
+        ran(folder, "--undo", path)
 
 
 def test_salvage_can_be_tried_first(folder: Path) -> None:

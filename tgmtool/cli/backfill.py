@@ -294,7 +294,7 @@ def _finished(name: str, plan: Finish | None, *, check: bool, dry_run: bool) -> 
         record = {"event": "file", "file": name, "written": False, "lost": 0}
         return _Outcome(exits.OK, (record,))
     repair = plan.repair
-    lost = plan.size - repair.keep
+    dropped = plan.size - repair.keep
     record = {
         "event": "file",
         "file": name,
@@ -302,17 +302,24 @@ def _finished(name: str, plan: Finish | None, *, check: bool, dry_run: bool) -> 
         "objects": repair.objects,
         "keep": repair.keep,
         "appended": len(repair.closing),
-        "lost": lost,
+        "dropped": dropped,
+        "lost": repair.lost,
+        "metadata_lost": [repair.offset] if repair.lacks_metadata else [],
         "patches": [{"offset": at, "data": data.hex()} for at, data in repair.patches],
         "written": not (check or dry_run),
     }
     line = f"{name}\tcut at\t{repair.keep}\tappend\t{len(repair.closing)}\tpatches\t{len(repair.patches)}"
-    note = (
-        f"{name}: the message at byte {repair.offset}: {repair.objects} whole objects kept, {lost} bytes of "
-        f"what came after them dropped{'' if check or dry_run else '; --undo puts them back'}"
-    )
-    statuses = [exits.LOSS if lost else exits.OK, *([exits.NO] if check else [])]
-    return _Outcome(exits.highest(statuses), (record,), (line,) if dry_run else (), (note,))
+    notes = [
+        f"{name}: the message at byte {repair.offset}: {repair.objects} whole objects kept, {dropped} bytes"
+    ]
+    notes[0] += " of what came after them dropped" + ("" if check or dry_run else "; --undo puts them back")
+    if repair.lacks_metadata:
+        notes.append(
+            f"{name}: byte {repair.offset}: the message's footer is lost, and the metadata that only it held"
+        )
+    is_lossless = not repair.lost and not repair.lacks_metadata
+    statuses = [exits.OK if is_lossless else exits.LOSS, *([exits.NO] if check else [])]
+    return _Outcome(exits.highest(statuses), (record,), (line,) if dry_run else (), tuple(notes))
 
 
 class _Run:

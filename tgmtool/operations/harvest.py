@@ -30,8 +30,9 @@ from .guesses import Headed, Refuted, end_of_frames, fills, frame_at, places_of
 _WINDOW = 1 << 20
 _INDEXES = frozenset({frametypes.HEADER_INDEX, frametypes.FOOTER_INDEX})
 _HASHES = frozenset({frametypes.HEADER_HASH, frametypes.FOOTER_HASH})
-_MADE_ANEW = _INDEXES | _HASHES
 _TYPED = 4  # bytes of a frame that tell its type
+_END = 0  # no type: the end of the message, or padding before it
+_MADE_ANEW = _INDEXES | _HASHES | {_END}
 
 
 class Whole(NamedTuple):
@@ -61,7 +62,7 @@ class Loss(NamedTuple):
         code: Stable name of why.
         reason: The same as a sentence.
         can_be_rebuilt: They said nothing that what is kept does not say too: an index, a list of
-            digests, the end of the message.
+            digests, a footer that repeats the header, the end of the message.
     """
 
     offset: int
@@ -100,10 +101,12 @@ class Harvest(NamedTuple):
 
     @property
     def lacks_metadata(self) -> bool:
-        """The footer did not arrive, and what it was to say of an object nothing else says."""
-        announced = self.preamble is None or bool(self.preamble.flags & layout.FOOTER_METADATA)
-        if self.has_footer or self.is_closed or not announced:
+        """The footer did not arrive, and what it was to say of the message or an object nothing else says."""
+        flags = layout.FOOTER_METADATA if self.preamble is None else self.preamble.flags
+        if self.has_footer or self.is_closed or not flags & layout.FOOTER_METADATA:
             return False
+        if not flags & layout.HEADER_METADATA:
+            return True
         described = len(self.metadata.base)
         return not all(
             one.preceder or (one.number is not None and one.number < described) for one in self.whole
@@ -167,7 +170,7 @@ class _Reaper:
         self._whole: list[Whole] = []
         self._losses: list[Loss] = []
         self._assembler = Assembler(verify=False, limits=limits)
-        self._has_footer = self._is_closed = False
+        self._has_footer = self._is_closed = self._cut_footer = False
         self._index: Index | None = None
         self._hashes: Hashes | None = None
         self._preceder: FrameEnded | None = None  # of the object that comes next
@@ -198,8 +201,9 @@ class _Reaper:
                 following = self._next_message(at + 1, may_be_cut=not is_cut)
             resumed = self._resume(at + 1, following)
             if resumed is None:
-                rest = is_cut and self._is_made_anew(self._padded(at), following)
-                self._lose(at, following, reason.code, reason.text, can_be_rebuilt=rest)
+                cut = self._type_at(self._padded(at), following) if is_cut else None
+                self._lose(at, following, reason.code, reason.text, can_be_rebuilt=cut in _MADE_ANEW)
+                self._cut_footer = cut == frametypes.FOOTER_METADATA
                 at = following
                 break
             self._lose(at, resumed, reason.code, reason.text)
@@ -252,12 +256,12 @@ class _Reaper:
             return sound, error.with_traceback(None)
         return self._end, None
 
-    def _is_made_anew(self, place: int, end: int) -> bool:
-        """Return whether what is cut at `place` is an index, a list of digests or the end of the message."""
+    def _type_at(self, place: int, end: int) -> int | None:
+        """Return the type of the frame that is cut at `place`, or _END; None if that cannot be told."""
         head = bytes(self._source.read_at(place, _TYPED)[: max(min(end - place, _TYPED), 0)])
         if not layout.FRAME_MAGIC.startswith(head[:2]) or not head:
-            return True
-        return len(head) == _TYPED and int.from_bytes(head[2:], "big") in _MADE_ANEW
+            return _END
+        return int.from_bytes(head[2:], "big") if len(head) == _TYPED else None
 
     def _padded(self, place: int) -> int:
         return place + layout.padding_after(place - self._offset)
@@ -353,7 +357,7 @@ class _Reaper:
             self._losses.append(Loss(start, end - start, code, reason, can_be_rebuilt))
 
     def _result(self, end: int, preamble: Preamble | None) -> Harvest:
-        return Harvest(
+        found = Harvest(
             self._offset,
             end,
             tuple(self._numbered()),
@@ -365,6 +369,10 @@ class _Reaper:
             self._index,
             self._hashes,
         )
+        if self._cut_footer and not found.lacks_metadata:  # what it said stands elsewhere too
+            *others, last = found.losses
+            found = found._replace(losses=(*others, last._replace(can_be_rebuilt=True)))
+        return found
 
     def _numbered(self) -> Iterator[Whole]:
         """Yield the objects, numbered as the list of digests, the index or their count tells."""

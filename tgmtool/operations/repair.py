@@ -38,6 +38,8 @@ class Repair(NamedTuple):
             arrived): its bytes must be kept elsewhere before the file is cut.
         unproven: Objects among those kept that carry no digest.
         reopening: What is written over the preamble first: its length promised more than arrived.
+        lost: Bytes that are dropped, and said what nothing says any more.
+        lacks_metadata: The footer did not arrive, and with it metadata that nothing else held.
     """
 
     offset: int
@@ -49,6 +51,8 @@ class Repair(NamedTuple):
     set_aside: bool = False
     unproven: int = 0
     reopening: tuple[Patch, ...] = ()
+    lost: int = 0
+    lacks_metadata: bool = False
 
 
 class End(NamedTuple):
@@ -121,7 +125,7 @@ def plan_repair(
     if others:
         return Repair(offset, available, len(found.whole), offset, set_aside=True)
     if not found.whole or found.preamble is None:
-        return Repair(offset, available, 0, offset, set_aside=False)
+        return Repair(offset, available, 0, offset, lost=available)
     frames = [one.frame for one in found.whole]
     keep = frames[-1].offset + frames[-1].header.total_length
     total = found.preamble.total_length
@@ -130,8 +134,18 @@ def plan_repair(
         return Repair(offset, available, len(frames), offset, set_aside=True)
     reopening = (Patch(offset + layout.PREAMBLE_TOTAL_AT, bytes(8)),) if total else ()
     closing, patches = _closed(found, keep)
-    unproven = sum(one.stored_digest is None for one in frames)
-    return Repair(offset, available, len(frames), keep, closing, patches, False, unproven, reopening)
+    return Repair(
+        offset,
+        available,
+        len(frames),
+        keep,
+        closing,
+        patches,
+        unproven=sum(one.stored_digest is None for one in frames),
+        reopening=reopening,
+        lost=sum(loss.length for loss in found.losses if not loss.can_be_rebuilt),
+        lacks_metadata=found.lacks_metadata,
+    )
 
 
 def _keeps_its_word(found: Harvest) -> bool:
