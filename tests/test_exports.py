@@ -14,12 +14,12 @@ import tgmtool
 ERRORS = (
     *("TgmError", "FormatError", "FramingError", "TruncatedError", "MetadataError", "DigestMismatch"),
     *("PayloadError", "EncodeError", "CodecUnavailable", "LimitExceeded", "SourceError"),
-    "CannotResume",
+    *("CannotResume", "StageFailed"),
 )
 VALUES = (
     *("DataObject", "FrameSpan", "Gap", "Limits", "Message", "MessageSpan", "Metadata", "Notice"),
     *("ObjectSpan", "Provenance", "Style", "TimeLimit", "Elements", "Finding", "Policy", "Report"),
-    *("LengthPlan", "SalvagePlan", "Stream"),
+    *("LengthPlan", "SalvagePlan", "Stream", "PipeChoices", "PipeReport"),
 )
 VERBS = (
     "atail",
@@ -27,6 +27,7 @@ VERBS = (
     "decode",
     "decode_range",
     "encode",
+    "pipeline",
     "read",
     "salvage",
     "scan",

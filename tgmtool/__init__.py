@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from .operations.backfill import LengthPlan, backfill
     from .operations.findings import Finding, Report
     from .operations.numbering import Stream
+    from .operations.pipe.choices import PipeChoices
+    from .operations.pipe.engine import PipeReport, pipeline
+    from .operations.pipe.failures import StageFailed
     from .operations.read import decode, encode, read, write
     from .operations.salvage import SalvagePlan, salvage
     from .operations.scan import scan
@@ -67,6 +70,9 @@ _HOMES = {
     "operations.backfill": ("LengthPlan", "backfill"),
     "operations.findings": ("Finding", "Report"),
     "operations.numbering": ("Stream",),
+    "operations.pipe.choices": ("PipeChoices",),
+    "operations.pipe.engine": ("PipeReport", "pipeline"),
+    "operations.pipe.failures": ("StageFailed",),
     "operations.read": ("decode", "encode", "read", "write"),
     "operations.salvage": ("SalvagePlan", "salvage"),
     "operations.scan": ("scan",),
@@ -100,12 +106,15 @@ __all__ = [
     "Notice",
     "ObjectSpan",
     "PayloadError",
+    "PipeChoices",
+    "PipeReport",
     "Policy",
     "Provenance",
     "Report",
     "SalvagePlan",
     "ScriptedSource",
     "SourceError",
+    "StageFailed",
     "Stream",
     "StreamWriter",
     "Style",
@@ -117,6 +126,7 @@ __all__ = [
     "decode",
     "decode_range",
     "encode",
+    "pipeline",
     "read",
     "salvage",
     "scan",

@@ -14,7 +14,7 @@ import tgmtool
 from tests.operations.streams import buffered, streaming
 from tests.processes import PATIENCE
 from tgmtool.messages.stream import Place
-from tgmtool.operations.pipe.choices import Choices
+from tgmtool.operations.pipe.choices import PipeChoices
 from tgmtool.operations.pipe.crew import Hooks
 from tgmtool.operations.pipe.engine import Engine, PipeReport
 
@@ -40,7 +40,7 @@ def run(
         noted=lambda text: None if noted is None else noted.append(text),
     )
     choices.setdefault("grace", 1.0)
-    return Engine(stages, source=source, sink=sink, choices=Choices(**choices), hooks=hooks).run()
+    return Engine(stages, source=source, sink=sink, choices=PipeChoices(**choices), hooks=hooks).run()
 
 
 def place_of(data: bytes) -> Place | None:

@@ -13,7 +13,7 @@ import typer
 from ..errors import SourceError
 from ..limits import Limits
 from ..operations.pipe.builtins import Settings
-from ..operations.pipe.choices import Choices, budget
+from ..operations.pipe.choices import LEAST_BUFFER, PipeChoices, budget
 from ..operations.pipe.crew import Hooks
 from ..operations.pipe.engine import Engine, PipeReport
 from ..operations.pipe.failures import Interrupted, StageFailed
@@ -198,8 +198,8 @@ def command(
     chosen = [*(stages or given)]
     if rate is not None:
         chosen.append(f"@rate {rate}")
-    choices = Choices(
-        buffer=_positive(buffer, "--buffer"),
+    choices = PipeChoices(
+        buffer=_buffer(buffer),
         depth=depth,
         memory_budget=None if memory_budget is None else _budget(memory_budget),
         on_error=on_error,
@@ -276,10 +276,10 @@ def _simple_stages(
     return found
 
 
-def _positive(text: str, option: str) -> int:
+def _buffer(text: str) -> int:
     found = options.size(text)
-    if not found:
-        raise UsageError(f"{option} {text!r}: nothing fits into that")
+    if found < LEAST_BUFFER:
+        raise UsageError(f"--buffer {text!r}: expected at least {LEAST_BUFFER} bytes")
     return found
 
 

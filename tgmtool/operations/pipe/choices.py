@@ -12,12 +12,13 @@ from ...errors import EncodeError
 from ...limits import DEFAULT_LIMITS, Limits, available_memory
 from .reader import ON_ERROR
 
+LEAST_BUFFER = 4096
 LEAST_BUDGET = 64 << 20
 _AUTO_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class PipeChoices:
     """How a pipeline runs.
 
     Attributes:
@@ -66,8 +67,10 @@ class Choices:
             raise EncodeError(
                 f"on_error {self.on_error!r} does not exist, expected one of {', '.join(ON_ERROR)}"
             )
-        if self.buffer < 1:
-            raise EncodeError(f"a buffer of {self.buffer} bytes holds nothing")
+        if self.buffer < LEAST_BUFFER:
+            raise EncodeError(
+                f"a buffer of {self.buffer} bytes is too small, expected at least {LEAST_BUFFER}"
+            )
         if self.failed is not None and not self.keep_going:
             raise EncodeError("a file for failed messages is of use with keep_going alone")
 

@@ -23,7 +23,7 @@ from ...messages.stream import ERROR, Place, Sender
 from ..markers import marker, now
 from ..tail import TimeLimit
 from ..transforms.base import Unit
-from .choices import Choices, LinkState
+from .choices import LinkState, PipeChoices
 from .failures import Interrupted, StageFailed
 from .links import Link
 from .listener import Listener, Said
@@ -82,7 +82,7 @@ class Crew:
         producer_error: What a producer upstream said of its failure.
     """
 
-    def __init__(self, choices: Choices, hooks: Hooks, stdin: int) -> None:
+    def __init__(self, choices: PipeChoices, hooks: Hooks, stdin: int) -> None:
         self.choices = choices
         self.hooks = hooks
         self.stdin = stdin

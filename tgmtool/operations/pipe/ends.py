@@ -39,7 +39,11 @@ class Intake(Stage):
             widen(place)
             feed = Feed(place, name, self.cancel)
         else:
-            feed = PlaceFeed(place, self.cancel)
+            try:
+                feed = PlaceFeed(place, self.cancel)
+            except BaseException:
+                self.cancel.close()
+                raise
             self.label = feed.name
         self.feed = feed
         self.reader = crew.reader_of(self, feed, after)
@@ -83,7 +87,11 @@ class Output(Stage):
         self._writer: Writer | None = None
         if isinstance(place, int):
             widen(place)
-            self._descriptor = unblocked(place)
+            try:
+                self._descriptor = unblocked(place)
+            except BaseException:
+                self.cancel.close()
+                raise
             self._writer = Writer(self._descriptor, name, before, self.cancel, grace=crew.choices.grace)
 
     def work(self) -> None:

@@ -19,7 +19,7 @@ from ...errors import EncodeError
 from ...messages.stream import Place
 from ..transforms.base import Transform
 from .builtins import MERGE, Settings, make
-from .choices import Choices, LinkState
+from .choices import LinkState, PipeChoices
 from .crew import Crew, Hooks
 from .ends import Intake, Output
 from .flow import Flow
@@ -80,12 +80,12 @@ class Engine:
         *,
         source: Any = STDIO,
         sink: Any = STDIO,
-        choices: Choices | None = None,
+        choices: PipeChoices | None = None,
         settings: Settings | None = None,
         hooks: Hooks | None = None,
         refuse: Callable[[], None] = lambda: None,
     ) -> None:
-        self.choices = choices or Choices()
+        self.choices = choices or PipeChoices()
         self.choices.check()
         parsed = [parse(each) if isinstance(each, str) else each for each in stages]
         self._own_descriptors: list[int] = []
@@ -207,8 +207,7 @@ def pipeline(
     *,
     source: Any = STDIO,
     sink: Any = STDIO,
-    choices: Choices | None = None,
-    settings: Settings | None = None,
+    choices: PipeChoices | None = None,
 ) -> PipeReport:
     """Run a pipeline: the engine of `tgmtool pipe`.
 
@@ -220,7 +219,6 @@ def pipeline(
         source: What is read: `-`, a path, bytes, a binary file, a Source, or a descriptor.
         sink: What is written: `-`, a path, a binary file, a Sink, a descriptor; None throws away.
         choices: Bounds, clocks, and what to do at damage.
-        settings: What the built-in stages have to know.
 
     Returns:
         What passed; also if a producer upstream said that it failed, or something was skipped: see
@@ -236,7 +234,7 @@ def pipeline(
 
     Every process, thread, descriptor and temporary file is gone when this returns or raises.
     """
-    engine = Engine(stages, source=source, sink=sink, choices=choices, settings=settings)
+    engine = Engine(stages, source=source, sink=sink, choices=choices)
     interrupted = False
     before: Any = None
 

@@ -57,6 +57,7 @@ class MergeStage(Stage):
                 self._readers.append((crew.reader_of(self, feed, link), link))
         except BaseException:
             self._let_go()
+            self.cancel.close()
             raise
 
     def _open(self, place: str) -> Feed | PlaceFeed:

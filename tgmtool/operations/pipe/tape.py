@@ -21,6 +21,7 @@ from .links import Cancelled, Link
 
 BIG = 256 << 10  # a message of this size gets a buffer of its own, so that it stands together
 _LEAST_READ = 4096
+_HEAD = 64  # bytes after which it is known whether a message begins here, and more
 _SLACK = 8192  # behind it, for what is read beyond its end
 _CHUNK = 1 << 20
 _NOBODY = 2  # references to a buffer that only the pool holds: its list, and getrefcount's own
@@ -261,7 +262,7 @@ class Tape(Source):
             return False
         if self.flowing:
             self._flow()
-        most = max(self._retain, self._link.capacity) if self.hunting else self._link.capacity
+        most = max(self._retain, self._link.capacity) if self.hunting else max(self._link.capacity, _HEAD)
         free = most - self.kept
         if free <= 0:
             self._link.room(self.kept, 1)  # nothing is held before us afterwards
