@@ -81,6 +81,19 @@ def test_an_index_that_is_older_than_the_object_is_told_and_not_used(
     assert "run.tgm.index is older than the object" in said
 
 
+def test_an_index_that_was_made_of_another_version_is_told_and_not_used(
+    place: HttpPlace, tmp_path: Path
+) -> None:
+    made = tgmtool("scan", "--format", "index", place.url, cwd=tmp_path)
+    assert json.loads(made.lines[0])["_version"] == '"first"'
+    place.beside["/run.tgm.index"] = made.out
+    assert taken(tmp_path, place, "-w", "mars.step=17", "--index", "auto")[:2] == ([17], "")
+    place.etag = '"second"'
+    steps, said, _ = taken(tmp_path, place, "-w", "mars.step=17", "--index", "auto")
+    assert steps == [17]
+    assert "it was made of another version of the object" in said
+
+
 def test_an_index_is_of_one_file_and_of_all_of_it(index: bytes, tmp_path: Path) -> None:
     (tmp_path / "other.tgm").write_bytes(WHOLE)
     for words, text in (

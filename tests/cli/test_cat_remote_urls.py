@@ -14,8 +14,8 @@ import pytest
 
 import tgmtool as library
 from tests.cli.here import tgmtool
-from tests.operations.streams import FIXED, buffered, entry, field, steps_of, streaming
-from tests.processes import Ended, run
+from tests.operations.streams import FIXED, buffered, entry, field, numbered, spoken, steps_of, streaming
+from tests.processes import Ended, Running, run
 from tests.servers import S3_ENVIRONMENT, HttpPlace, changed, dropped, s3_server, status
 
 WHOLE = buffered(range(3)) + streaming(range(3, 6), backfill=True) + buffered(range(6, 9))
@@ -218,11 +218,37 @@ def test_scan_validate_and_tail_read_urls(place: HttpPlace, tmp_path: Path) -> N
     assert len(tgmtool("tail", "-n", "2", "-j", place.url, cwd=tmp_path).lines) == 2
 
 
-def test_a_remote_object_is_not_followed_yet(place: HttpPlace, tmp_path: Path) -> None:
-    done = tgmtool("tail", "-f", place.url.replace("//", "//CANARY@"), cwd=tmp_path)
+def test_a_remote_object_is_followed_until_its_stream_ends() -> None:
+    first, end = numbered(0) + numbered(1), numbered(2) + spoken(3)
+    with HttpPlace(first) as place:
+        url = place.url.replace("//", "//CANARY:CANARY@")
+        with Running("tail", "-f", "-s", "20ms", "-n", "+1", "-j", url) as process:
+            assert [json.loads(process.line())["mars"]["step"] for _ in range(2)] == [0, 1]
+            place.data, place.etag = first + end, '"second"'
+            assert json.loads(process.line())["mars"]["step"] == 2
+            rest = [json.loads(line) for line in process.rest()]
+            assert [one["event"] for one in rest] == ["end"]
+            assert (process.wait(), process.errors) == (0, "")
+        assert "CANARY" not in str(rest)
+
+
+def test_what_is_followed_is_passed_on_verbatim() -> None:
+    with HttpPlace(WHOLE[: len(WHOLE) // 2]) as place:
+        words = ("tail", "-f", "-s", "20ms", "-n", "+1", "--raw", "--idle-timeout", "1s", place.url)
+        with Running(*words) as process:
+            assert process.process.stdout is not None
+            found = process.process.stdout.read(8)
+            place.data, place.etag = WHOLE, '"second"'
+            while chunk := process.process.stdout.read(1 << 16):
+                found += chunk
+            assert process.wait() == 124
+            assert found == WHOLE
+
+
+def test_a_state_is_not_kept_of_a_remote_object(place: HttpPlace, tmp_path: Path) -> None:
+    done = tgmtool("tail", "-f", "--state", "s", place.url, cwd=tmp_path)
     assert done.status == 2
-    assert "a remote object cannot be followed" in done.err
-    assert "CANARY" not in done.err
+    assert "--state: http://127.0.0.1" in done.err
 
 
 def test_the_scan_of_a_local_file_loads_nothing_remote(tmp_path: Path) -> None:
@@ -247,6 +273,9 @@ CANARIES = ("CANARYUSER", "CANARYPASSWORD", "CANARYTOKEN", "CANARYSIGNATURE")
 EVERY_COMMAND = (
     "cat-remote -v --stats",
     "cat-remote -v --plan",
+    "cat-remote -v --index auto -w mars.step=1",
+    "cat-remote -v --offset 0 --length 9 --progress always",
+    "tail -v -f --idle-timeout 100ms -s 10ms --retries 0 --reconnect-timeout 1ms",
     "cat-remote -v -o x.npz",
     "scan -v",
     "tail -v",
@@ -270,7 +299,8 @@ def test_no_secret_of_a_url_is_in_any_output(tmp_path: Path, words: str, code: i
         done = tgmtool(*words.split(), url, cwd=tmp_path)
         assert place.log, done.err
         assert place.log[0].path.endswith("token=CANARYTOKEN&X-Amz-Signature=CANARYSIGNATURE")
-    assert done.status == (0 if code == 200 else 4), done.err
+    following = words.startswith("tail -v -f")
+    assert done.status == (4 if code != 200 else 124 if following else 0), done.err
     everything = done.text + done.err + "".join(os.listdir(tmp_path))
     assert not [canary for canary in CANARIES if canary in everything]
 

@@ -142,7 +142,7 @@ def _index(console: Console, limits: Limits, access: Access, files: list[str], *
     source = open_source(names[0], access=access)
     statuses = []
     try:
-        for one in lines_of(Scanner(source, limits).run()):
+        for one in lines_of(Scanner(source, limits).run(), getattr(source, "version", "")):
             if isinstance(one, str):
                 console.line(one)
             else:

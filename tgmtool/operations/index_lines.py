@@ -18,6 +18,7 @@ from .keys import MISSING, Keys
 from .records import json_text
 
 NO_OBJECT = -1
+_VERSION = "_version"
 
 
 class BadIndex(ValueError):
@@ -67,26 +68,32 @@ class Claims(Keys):
         return found
 
 
-def lines_of(found: Iterable[ObjectSpan | Message | Gap]) -> Iterator[str | Gap]:
-    """Yield the lines for what a `Scanner` finds, and the gaps."""
-    held: list[ObjectSpan] = []
+def lines_of(found: Iterable[ObjectSpan | Message | Gap], version: str = "") -> Iterator[str | Gap]:
+    """Yield the lines for what a `Scanner` finds, and the gaps.
+
+    Args:
+        found: What it finds.
+        version: What tells this version of the source from others; the first line keeps it.
+    """
+    about = {_VERSION: version} if version else {}
+    held: list[ObjectSpan | None] = []
     for one in found:
         if isinstance(one, ObjectSpan):
             held.append(one)
         elif isinstance(one, Message):
-            yield from (_line(one, span) for span in held)
-            if not held:
-                yield _line(one, None)
+            for span in held or [None]:
+                yield json_text({**_line(one, span), **about})
+                about = {}
             held = []
         else:
             held = []
             yield one
 
 
-def _line(message: Message, span: ObjectSpan | None) -> str:
+def _line(message: Message, span: ObjectSpan | None) -> dict[str, Any]:
     place = {"_offset": message.span.offset, "_length": message.span.length, "_msg": message.span.number}
     if span is None:
-        return json_text({**place, "_obj": None})
+        return {**place, "_obj": None}
     mars = span.metadata.get("mars")
     known = dict(mars) if isinstance(mars, Mapping) else {}
     if "name" in span.metadata:
@@ -98,26 +105,31 @@ def _line(message: Message, span: ObjectSpan | None) -> str:
         if isinstance(value, str | int | float) and not isinstance(value, bool) and not key.startswith("_")
     }
     where = {"_obj": span.number, "_object_offset": span.offset, "_object_length": span.length}
-    return json_text({**keys, **place, **where})
+    return {**keys, **place, **where}
 
 
-def parse_lines(text: bytes, *, size: int) -> list[Line]:
+def parse_lines(text: bytes, *, size: int, version: str = "") -> list[Line]:
     """Return what an index says, by offset.
 
     Args:
         text: The index.
         size: Of the source that it is about, in bytes.
+        version: What tells this version of the source from others, if that is known.
 
     Raises:
-        BadIndex: It is none, or not of a source of this size.
+        BadIndex: It is none, or not of a source of this size, or of another version.
     """
     found: list[Line] = []
     for number, row in enumerate(text.splitlines(), 1):
         if row.strip():
             try:
-                found.append(_parsed(json.loads(row), len(found)))
+                read = json.loads(row)
+                found.append(_parsed(read, len(found)))
+                other = version and read.get(_VERSION, version) != version
             except (ValueError, TypeError, KeyError, RecursionError):
                 raise BadIndex(f"line {number} is no line of an index") from None
+            if other:
+                raise BadIndex("it was made of another version of the object")
     found.sort(key=lambda line: (line.offset, -1 if line.object is None else line.object))
     end, last = 0, (-1, -1)
     for line in found:

@@ -56,7 +56,7 @@ def index_for(
         return []
     size = source.size()
     try:
-        return parse_lines(text, size=size)
+        return parse_lines(text, size=size, version=source.version)
     except BadIndex as error:
         on_bad_index(f"{shown(place)}: {error}")
         return []
