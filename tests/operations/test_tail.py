@@ -373,17 +373,30 @@ def left_behind() -> tuple[set[str], set[threading.Thread]]:
     return names, set(threading.enumerate())
 
 
-@pytest.mark.parametrize("notices", [True, False])
-def test_cancelling_leaves_no_descriptor_task_or_thread(path: Path, notices: bool) -> None:
+@pytest.mark.parametrize(
+    ("turns", "choices"),
+    [
+        (1000, {"notices": True}),
+        (1000, {"notices": False}),
+        (60, {"state": "state", "ack": "ack", "while_command": "sleep 1000", "pid": os.getpid()}),
+        pytest.param(
+            1000, {"state": "state", "ack": "ack", "while_command": "sleep 9"}, marks=pytest.mark.soak
+        ),
+    ],
+)
+def test_cancelling_leaves_no_descriptor_task_thread_or_process(
+    path: Path, turns: int, choices: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
     path.write_bytes(SEVERAL)
 
     async def follow(begun: asyncio.Event) -> None:
-        async for one in tgmtool.atail(str(path), **FOLLOWING, notices=notices, poll=60.0):
+        async for one in tgmtool.atail(str(path), **FOLLOWING, **choices, state_reset=True, poll=60.0):
             if steps_of([one]) == [9]:
                 begun.set()
 
     async def cancel_often() -> None:
-        for turn in range(200):
+        for turn in range(turns):
             begun = asyncio.Event()
             task = asyncio.create_task(follow(begun))
             await begun.wait()
@@ -396,6 +409,7 @@ def test_cancelling_leaves_no_descriptor_task_or_thread(path: Path, notices: boo
                 before = left_behind()
             assert asyncio.all_tasks() == {asyncio.current_task()}
         assert left_behind() == before
+        assert Path("/proc/thread-self/children").read_text() == ""
 
     asyncio.run(cancel_often())
 

@@ -143,6 +143,8 @@ def refused(text: str, reason: str, name: str, *, hint: str = HINT) -> CannotRes
 
 
 def _bytes(source: Source, offset: int, size: int) -> bytes:
+    if isinstance(source, FileSource):  # also where a growing file holds zeros back, and looks for their end
+        return bytes(FileSource.read_at(source, offset, size)) if size else b""
     return bytes(source.read_at(offset, size)[:size]) if size else b""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..endpoints import open_source, shown
 from ..endpoints.base import Source
@@ -27,57 +27,14 @@ from ..wire.frametypes import HEADER_METADATA
 from .drive import drive, named
 from .gaps import gap_of, gap_of_cut
 from .growing import GrowingFile
+from .marks import MARK_SIZE, Mark, Point, holds, status_of_name
 from .ordering import Order
 
-_ANCHOR_SIZE = layout.FRAME_FOOTER_SIZE
-_BEFORE = layout.POSTAMBLE_SIZE + _ANCHOR_SIZE  # before a message: what no filling in of lengths changes
+_BEFORE = layout.POSTAMBLE_SIZE + MARK_SIZE  # before a message: what no filling in of lengths changes
 _SETTLE_NEAR_END = 1 << 20  # damage further from the end than this is not a page in flight
 _WHOLE = ("message", "whole")
 
 Found = DataObject | Message | FrameSpan | Piece | Notice
-
-
-class _Mark(NamedTuple):
-    """Bytes by which a place is recognised: the digest and the ENDF of a whole frame."""
-
-    offset: int
-    data: bytes
-
-
-def _status_of_name(path: str) -> os.stat_result:
-    """Return what the name stands for now.
-
-    It is opened for that: network file systems keep what `stat` says for seconds, and ask again at
-    an open. That freshens the size of the file that is held open, too.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except PermissionError:
-        return os.stat(path)
-    try:
-        return os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-class Point(NamedTuple):
-    """A place between two units, from which a follower can go on.
-
-    Attributes:
-        message: Where the open message begins, or the next one will (bytes from the start of the file).
-        offset: What ends at or before it was handed out (bytes from the start of the file).
-        number: Whole messages before `message`.
-        objects: Objects of the open message so far.
-    """
-
-    message: int = 0
-    offset: int = 0
-    number: int = 0
-    objects: int = 0
-
-
-def _holds(source: FileSource, mark: _Mark | None) -> bool:
-    return mark is None or bytes(source.read_at(mark.offset, _ANCHOR_SIZE)) == mark.data
 
 
 class Follower:
@@ -131,17 +88,15 @@ class Follower:
         self._objects = 0  # of whole messages
         self._restart(start, after, messages)
 
-    def _restart(
-        self, start: int = 0, after: int = 0, messages: int = 0, closed: _Mark | None = None
-    ) -> None:
+    def _restart(self, start: int = 0, after: int = 0, messages: int = 0, closed: Mark | None = None) -> None:
         self._decoder = Decoder(offset=start, control_body_limit=self._limits.cbor_bytes)
         self._assembler = Assembler(
             keep=self._unit == "message", verify=self._verify, restore=self._restore, limits=self._limits
         )
         self._assembler.messages = messages
         self._handed_out = after  # what ends at or before it was handed out, or is not wanted
-        self._anchor: _Mark | None = None  # of the last whole object
-        self._latest: _Mark | None = None  # of the last whole frame
+        self._anchor: Mark | None = None  # of the last whole object
+        self._latest: Mark | None = None  # of the last whole frame
         self._closed = closed  # of the last frame before the open message
         self._doubt: tuple[int | None, str, float] | None = None  # damage that is being read again
         self._wrong: FormatError | LimitExceeded | None = None
@@ -178,7 +133,7 @@ class Follower:
         source = self.source
         if not isinstance(source, FileSource):
             return True
-        return _holds(source, self._anchor) and _holds(source, self._latest)
+        return holds(source, self._anchor) and holds(source, self._latest)
 
     def open(self) -> bool:
         """Open the file if it is there; return whether it is open.
@@ -203,7 +158,7 @@ class Follower:
         self.source = opened
         if isinstance(opened, FileSource) and self._message >= _BEFORE and self._closed is None:
             at = self._message - _BEFORE
-            self._closed = _Mark(at, bytes(opened.read_at(at, _ANCHOR_SIZE)[:_ANCHOR_SIZE]))
+            self._closed = Mark(at, bytes(opened.read_at(at, MARK_SIZE)[:MARK_SIZE]))
         return True
 
     def poll(self) -> Iterator[Found]:
@@ -262,24 +217,24 @@ class Follower:
         if not isinstance(source, FileSource):
             return
         size = source.size()
-        whole = self._anchor.offset + _ANCHOR_SIZE if self._anchor else self._message
-        if size < whole or not _holds(source, self._anchor):
+        whole = self._anchor.offset + MARK_SIZE if self._anchor else self._message
+        if size < whole or not holds(source, self._anchor):
             # A writer that takes back a message it could not finish leaves those before it.
             begin = self._message if size >= self._message > 0 and self._closed else 0
-            if begin and not _holds(source, self._closed):
+            if begin and not holds(source, self._closed):
                 begin = 0
             code = "message_withdrawn" if begin else ""
             yield Notice("truncated", self.name, size, max(whole - size, 0), code)
             self.order.damaged()
             self._restart(begin, begin, self._number if begin else 0, self._closed if begin else None)
-        elif size < self._decoder.next_offset or not _holds(source, self._latest):
+        elif size < self._decoder.next_offset or not holds(source, self._latest):
             # Only what stands after the last whole object went away: a writer that mends its own tail.
             self._rewind()
 
     def _rewind(self) -> None:
         """Read the open message again; what was handed out is not handed out again."""
         anchor, doubt = self._anchor, self._doubt
-        objects_end = anchor.offset + _ANCHOR_SIZE if anchor else self._message
+        objects_end = anchor.offset + MARK_SIZE if anchor else self._message
         after = self._handed_out if self._unit == "frame" else min(self._handed_out, objects_end)
         self._restart(self._message, after, self._assembler.messages, self._closed)
         self._anchor, self._doubt = anchor, doubt
@@ -290,7 +245,7 @@ class Follower:
         if not isinstance(source, FileSource):
             return
         try:
-            named_now = _status_of_name(self.name)
+            named_now = status_of_name(self.name)
         except OSError:
             if not self._removed:
                 self._removed = True
@@ -408,7 +363,7 @@ class Follower:
         self, event: FrameEnded, found: Any, wrong: FormatError | LimitExceeded | None, *, repeated: bool
     ) -> Iterator[Found]:
         end = event.offset + event.header.total_length
-        self._latest = _Mark(end - _ANCHOR_SIZE, self._footer_of(event))
+        self._latest = Mark(end - MARK_SIZE, self._footer_of(event))
         if event.header.row.is_object:
             self._anchor = self._latest
         if end <= self._handed_out or self._unit in _WHOLE:
@@ -471,7 +426,7 @@ class Follower:
         if self.source is None or not self.source.seekable:
             return b""
         end = event.offset + event.header.total_length
-        return bytes(self.source.read_at(end - _ANCHOR_SIZE, _ANCHOR_SIZE)[:_ANCHOR_SIZE])
+        return bytes(self.source.read_at(end - MARK_SIZE, MARK_SIZE)[:MARK_SIZE])
 
     def _invalid(self, offset: int, length: int, error: FormatError | LimitExceeded) -> Notice:
         self.lost_data = True
