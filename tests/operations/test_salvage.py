@@ -179,6 +179,17 @@ def test_objects_without_digests_are_not_taken_from_a_torn_message_on_trust(tmp_
     assert len(objects_in(made)) == 3
 
 
+def test_an_object_that_is_kept_on_trust_is_named_if_it_cannot_be_decoded(tmp_path: Path) -> None:
+    style = FIXED._replace(hashing=False)
+    data = tgmtool.encode([field(0), field(1)], layout="streaming", style=style, compression="zstd")
+    place = [one for one in frames_of(data) if one.number == 9][1]
+    broken = put(data, place.offset + 16, b"none")[:-9]
+    plan, made = salvaged(tmp_path, broken, keep_unhashed=True)
+    assert [(part.offset, part.code) for part in plan.doubtful] == [(place.offset, "payload_doubtful")]
+    assert len([one for one in tgmtool.scan(made) if isinstance(one, tgmtool.ObjectSpan)]) == 2
+    assert salvaged(tmp_path, data[:-9], keep_unhashed=True)[0].doubtful == ()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at what only Linux has")
 def test_nothing_stays_open_behind_a_salvage(tmp_path: Path) -> None:
     data = buffered([0]) + flip_bit(buffered([1]), 300) + streaming([1])[:-30]

@@ -271,6 +271,10 @@ def _copied(plan: SalvagePlan, *, check: bool, dry_run: bool) -> _Outcome:
         for part in plan.losses
     ]
     notes += [
+        f"{plan.name}: byte {part.offset}: kept on trust, but it cannot be decoded: {part.reason}"
+        for part in plan.doubtful
+    ]
+    notes += [
         f"{plan.name}: byte {offset}: the message's footer is lost, and the metadata that only it held"
         for offset in plan.without_metadata
     ]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..endpoints.base import Source
-from ..errors import FormatError, FramingError, LimitExceeded, TruncatedError
+from ..errors import CodecUnavailable, FormatError, FramingError, LimitExceeded, TruncatedError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.assembly import Assembler
 from ..messages.descriptor import Descriptor
@@ -44,6 +44,7 @@ class Whole(NamedTuple):
         descriptor: What the payload is.
         entry: What its preceder says.
         preceder: The preceder's frame, if there is one that is whole.
+        doubt: Why its payload cannot be decoded, if that was tried and failed.
     """
 
     frame: FrameEnded
@@ -51,6 +52,7 @@ class Whole(NamedTuple):
     descriptor: Descriptor
     entry: Mapping[str, Any] = {}
     preceder: FrameEnded | None = None
+    doubt: str = ""
 
 
 class Loss(NamedTuple):
@@ -126,6 +128,7 @@ def harvest(
     keep_unhashed: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     digests: Mapping[int, int] = {},
+    decode: bool = False,
 ) -> list[Harvest]:
     """Return what is whole between two places: of the message there, or of several.
 
@@ -136,10 +139,11 @@ def harvest(
         keep_unhashed: Take frames that carry no digest on trust.
         limits: What it may cost.
         digests: See `Decoder`.
+        decode: Try to decode payloads that no digest proves.
     """
     found = []
     while offset < end:
-        reaper = _Reaper(source, offset, end, keep_unhashed, limits, digests)
+        reaper = _Reaper(source, offset, end, keep_unhashed, limits, digests, decode)
         one = reaper.run()
         found.append(one)
         offset = one.end
@@ -157,6 +161,7 @@ class _Reaper:
         keep_unhashed: bool,
         limits: Limits,
         digests: Mapping[int, int],
+        decode: bool,
     ) -> None:
         self._source = source
         self._offset = offset
@@ -164,6 +169,7 @@ class _Reaper:
         self._keep_unhashed = keep_unhashed
         self._limits = limits
         self._digests = digests
+        self._decode = decode
         # At the end of the file, what looks like a message may be payload that is still being written.
         self._look_beyond = end < (source.size() or 0)
         self._refuted, self._not_cut = Refuted(), Refuted()
@@ -294,7 +300,8 @@ class _Reaper:
             self._lose(event.offset, end, error.code, error.text, can_be_rebuilt=number in _MADE_ANEW)
         elif isinstance(found, DataObject):
             known = count if self._in_order else None
-            self._whole.append(Whole(event, known, found.descriptor, entry, preceder))
+            doubt = _doubt(found) if self._decode and event.stored_digest is None else ""
+            self._whole.append(Whole(event, known, found.descriptor, entry, preceder, doubt))
         elif number == frametypes.PRECEDER:
             self._preceder = event
         elif number == frametypes.FOOTER_METADATA:
@@ -395,6 +402,14 @@ class _Reaper:
                 # Bytes are missing though frame follows frame: the preceder may be another object's.
                 one = one._replace(entry={}, preceder=None)  # noqa: PLW2901  # the same object, known better
             yield one._replace(number=number)
+
+
+def _doubt(found: DataObject) -> str:
+    try:
+        found.array  # noqa: B018  # decodes
+    except (FormatError, LimitExceeded, CodecUnavailable) as error:
+        return str(error)
+    return ""
 
 
 def _unique(hashes: tuple[str, ...]) -> dict[str, int]:

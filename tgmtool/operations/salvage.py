@@ -37,7 +37,8 @@ class Part(NamedTuple):
         offset: Where it begins (bytes from the start of the source).
         length: Bytes.
         fate: "kept" (copied as it is), "replaced" (lengths, index, digests, metadata: built anew) or "lost".
-        code: Stable name of why, if it is lost, or was damaged or cut.
+        code: Stable name of why, if it is lost, or was damaged or cut; of an object that is kept on
+            trust, "payload_doubtful" if it cannot be decoded.
         reason: The same as a sentence.
     """
 
@@ -74,6 +75,11 @@ class SalvagePlan(NamedTuple):
     def losses(self) -> tuple[Part, ...]:
         """The ranges that are lost."""
         return tuple(part for part in self.parts if part.fate == LOST)
+
+    @property
+    def doubtful(self) -> tuple[Part, ...]:
+        """Objects that are kept without a digest, and cannot be decoded."""
+        return tuple(part for part in self.parts if part.fate == KEPT and part.code)
 
     @property
     def is_lossless(self) -> bool:
@@ -218,6 +224,7 @@ class _Survey:
             keep_unhashed=self._keep_unhashed,
             limits=self._limits,
             digests=found.digests,
+            decode=True,
         ):
             if one.whole:
                 self._rebuild(one)
@@ -260,8 +267,12 @@ def _with_record(one: Harvest) -> Mapping[str, Any]:
 
 def _parts_of(one: Harvest) -> Iterator[Part]:
     """Yield what becomes of every byte of a message that is rebuilt."""
-    frames = [frame for each in one.whole for frame in (each.preceder, each.frame) if frame is not None]
-    known = [Part(frame.offset, frame.header.total_length, KEPT) for frame in frames]
+    known = []
+    for each in one.whole:
+        why = ("payload_doubtful", each.doubt) if each.doubt else ()
+        if each.preceder is not None:
+            known.append(Part(each.preceder.offset, each.preceder.header.total_length, KEPT))
+        known.append(Part(each.frame.offset, each.frame.header.total_length, KEPT, *why))
     for loss in one.losses:
         fate = REPLACED if loss.can_be_rebuilt else LOST
         known.append(Part(loss.offset, loss.length, fate, loss.code, loss.reason))
