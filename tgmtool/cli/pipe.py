@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import SourceError
+from ..errors import EncodeError, SourceError
 from ..limits import Limits
 from ..operations.pipe.builtins import Settings
 from ..operations.pipe.choices import LEAST_BUFFER, PipeChoices, budget
@@ -234,13 +234,16 @@ def command(
         ticked=meter.tick,
         period=meter.period,
     )
-    engine = Engine(
-        chosen,
-        choices=choices,
-        settings=settings,
-        hooks=hooks,
-        refuse=_refuse_terminal if console.is_terminal and not force else lambda: None,
-    )
+    try:
+        engine = Engine(
+            chosen,
+            choices=choices,
+            settings=settings,
+            hooks=hooks,
+            refuse=_refuse_terminal if console.is_terminal and not force else lambda: None,
+        )
+    except EncodeError as error:
+        raise UsageError(str(error)) from None
     _on_signals(engine)
     try:
         with meter:
