@@ -234,3 +234,48 @@ def test_a_cancelled_poll_ends_at_once() -> None:
             await waiting
 
     asyncio.run(asyncio.wait_for(cancel(), PATIENCE))
+
+
+# ---- folders, and what is followed later
+
+
+def test_a_file_that_gets_its_name_in_a_folder_is_noticed_and_so_is_one_written_there(tmp_path: Path) -> None:
+    found = Inotify([f"{tmp_path}/"])
+    (tmp_path / ".tmp").write_bytes(b"x")
+    assert returns(lambda: found.wait(LONG))
+    (tmp_path / ".tmp").rename(tmp_path / "a.tgm")
+    assert returns(lambda: found.wait(LONG))
+    append(tmp_path / "a.tgm")
+    assert returns(lambda: found.wait(LONG))
+    found.close()
+
+
+def test_a_file_that_is_added_is_noticed_when_it_grows(path: Path) -> None:
+    folder = path.parent / "sub"
+    folder.mkdir()
+    found = Inotify([str(path)])
+    found.add([str(path.parent / "missing" / "x"), str(folder / "later.tgm")])
+    (folder / "later.tgm").write_bytes(b"0")
+    assert returns(lambda: found.wait(LONG))
+    append(folder / "later.tgm")
+    assert returns(lambda: found.wait(LONG))
+    found.close()
+    Polling().add([str(path)])
+
+
+def test_a_folder_that_went_away_and_came_back_is_watched_again(tmp_path: Path) -> None:
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    path = folder / "a.tgm"
+    path.write_bytes(b"0")
+    found = Inotify([str(path)])
+    path.unlink()
+    folder.rmdir()
+    found.wait(0)
+    folder.mkdir()
+    found.wait(0)  # in the turn of a poll it is found again
+    path.write_bytes(b"1")
+    assert returns(lambda: found.wait(LONG))
+    append(path)
+    assert returns(lambda: found.wait(LONG))
+    found.close()

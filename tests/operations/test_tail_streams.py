@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tgmtool
-from tests.operations.streams import RUN, append, buffered, numbered, spoken, steps_of
+from tests.operations.streams import RUN, append, buffered, numbered, piped, spoken, steps_of
 from tests.operations.test_tail import awaiting, events_of, in_background, waiting
 from tgmtool import DataObject, Message, Notice, SourceError, TimeLimit
 from tgmtool.errors import CannotResume
@@ -239,6 +239,29 @@ def test_only_the_chosen_channel_is_handed_out_and_counted(collect: Collect, pat
     if unit in {"piece", "whole"}:
         passed = b"".join(path.read_bytes()[one.offset : one.offset + one.length] for one in found[:-1])
         assert passed == mine[0] + mine[1] + mine[3] + mine[2]
+
+
+@pytest.mark.parametrize(
+    ("choices", "steps"),
+    [({"last": 2}, [2, 3]), ({"last": 0}, []), ({"last": None, "skip": 3}, [3]), ({"last": 9}, [0, 1, 2, 3])],
+)
+@pytest.mark.parametrize("follow", [False, True])
+def test_the_last_so_many_are_counted_on_the_chosen_channel(
+    collect: Collect, path: Path, choices: Any, steps: list[int], follow: bool
+) -> None:
+    x, y = Sender("run", "x"), Sender("run", "y")
+    path.write_bytes(
+        b"".join(numbered(seq, who=x) + numbered(seq, [seq + 50], who=y) for seq in range(4))
+        + spoken(4, who=x)
+    )
+    found = collect(str(path), follow=follow, chans=frozenset({"x"}), timeout=60.0, **choices)
+    assert steps_of(found) == steps
+
+
+def test_a_pipe_is_read_to_its_end_whoever_has_ended_in_it(collect: Collect) -> None:
+    data = numbered(0) + spoken(1) + numbered(0, [1], Sender("other")) + spoken(1, who=Sender("other"))
+    with piped(data) as source:
+        assert steps_of(collect(source, **FOLLOW)) == [0, 1]
 
 
 def test_markers_are_events_and_hold_no_objects(collect: Collect, path: Path) -> None:

@@ -91,12 +91,12 @@ class Inotify:
         self._descriptor = self._libc.inotify_init1(_NONBLOCK_CLOEXEC)
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
-        self._paths = paths
+        self._paths = list(paths)
         self._poller = select.poll()
         self._poller.register(self._descriptor, select.POLLIN)
         self._lost = False  # a folder went away: nobody tells when it is there again
         try:
-            self._watch_folders()
+            self._watch_folders(paths)
             self._watch_files()
         except OSError:
             self.close()
@@ -107,17 +107,20 @@ class Inotify:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), path)
 
-    def _watch_folders(self) -> None:
-        folders = {os.path.dirname(path) or "." for path in self._paths}
-        inboxes = {os.path.dirname(path) for path in self._paths if path.endswith("/")}
-        for folder in folders:
+    def _watch_folders(self, paths: Iterable[str]) -> None:
+        names = list(paths)
+        inboxes = {os.path.dirname(path) for path in names if path.endswith("/")}
+        for folder in {os.path.dirname(path) or "." for path in names}:
             self._add(folder, _FOLDER_EVENTS | (_IN_CLOSE_WRITE if folder in inboxes else 0))
 
     def add(self, paths: Iterable[str]) -> None:
         """Watch these files too; those that cannot be watched are left to polling."""
-        self._paths = list(dict.fromkeys([*self._paths, *paths]))
+        for path in paths:
+            if path not in self._paths:
+                with contextlib.suppress(OSError):
+                    self._watch_folders([path])
+                self._paths.append(path)
         with contextlib.suppress(OSError):
-            self._watch_folders()
             self._watch_files()
 
     def _watch_files(self) -> None:
@@ -136,7 +139,7 @@ class Inotify:
     def _look_for_lost(self) -> None:
         """Watch folders again that went away and came back; until then there is polling."""
         try:
-            self._watch_folders()
+            self._watch_folders(self._paths)
             self._watch_files()
         except OSError:
             return

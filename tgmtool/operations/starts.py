@@ -53,7 +53,7 @@ def begin_at(place: Any, choices: Choices) -> tuple[int, int, int]:
         if is_seekable(place):
             _check(place, int(number))
         return int(number), int(number), 0
-    if (choices.last is not None or choices.skip) and is_seekable(place):
+    if (choices.last is not None or choices.skip) and not choices.chans and is_seekable(place):
         return _where_last_begin(place, choices)
     return 0, 0, 0
 

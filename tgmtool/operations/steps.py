@@ -273,7 +273,8 @@ class Tail:
     # ---- their parts
 
     def _has_ended(self, track: Track) -> bool:
-        return self.choices.follow and not self.choices.forever and track.has_ended()
+        # A pipe ends by itself, and what is still in it when a stream has ended would be lost.
+        return self.choices.follow and not self.choices.forever and not is_pipe(track) and track.has_ended()
 
     def _pass_on(self, track: Track, found: Iterator[Found]) -> Iterator[Found]:
         taken = False
@@ -324,8 +325,8 @@ class Tail:
             return
         self._tracks.append(track)
         self._keeper.took(self._tracks)
-        if is_pipe(track) and choices.last is not None and choices.start is None:
-            yield from self._pass_on(track, track.last_of_pipe(choices.last))
+        if track.must_hold_back():
+            yield from self._pass_on(track, track.held_back())
 
     def _still_waiting(self, now: float) -> bool:
         choices = self.choices

@@ -184,13 +184,29 @@ class Track:
         if self.follower is not None:
             yield from self.follower.finish()
 
-    def last_of_pipe(self, count: int) -> Iterator[Found]:
-        """Yield the last units of a pipe, when it ends."""
+    def must_hold_back(self) -> bool:
+        """Which units are the last so many is known only when all were seen: in a pipe, or on a channel."""
+        choices = self.choices
+        if choices.start is not None or self.follower is None:
+            return False
+        on_channel = (
+            bool(choices.chans) and self._entry is None and (choices.last is not None or choices.skip > 0)
+        )
+        return on_channel or (is_pipe(self) and choices.last is not None)
+
+    def held_back(self) -> Iterator[Found]:
+        """Yield the last units of what is there (of a pipe: when it ends), or those behind the first."""
         assert self.follower is not None
-        held: deque[Found] = deque(maxlen=count)
+        held: deque[Found] = deque(maxlen=self.choices.last)
         notices: list[Found] = []
-        for found in self.follower.finish():
-            (notices if isinstance(found, Notice) else held).append(found)
+        skip = self.choices.skip if self.choices.last is None else 0
+        for found in self.follower.finish() if is_pipe(self) else self.follower.poll():
+            if isinstance(found, Notice):
+                notices.append(found)
+            elif skip:
+                skip -= 1
+            else:
+                held.append(found)
         yield from (*held, *notices)
 
     def entry(self) -> Entry | None:
