@@ -13,11 +13,12 @@ import pytest
 import tgmtool
 from tests.builders import flip_bit
 from tests.operations.streams import FIXED, buffered, entry, field, streaming
-from tests.servers import HttpPlace, Sparse
+from tests.servers import S3_ENVIRONMENT, HttpPlace, Sparse, s3_server
 from tgmtool import Gap, MemorySource, ObjectSpan
 from tgmtool.endpoints import open_source
+from tgmtool.endpoints.access import Access
 from tgmtool.endpoints.ranges import Range
-from tgmtool.endpoints.remote import RemoteSource
+from tgmtool.endpoints.remote import RemoteSource, open_remote
 from tgmtool.messages.index import Index
 from tgmtool.operations.cat_remote import pick
 from tgmtool.operations.discovery import Begin, batches, last_messages, tails
@@ -213,6 +214,45 @@ def test_messages_are_found_from_the_end_where_lengths_are_filled(
         ]
         assert isinstance(found, list)
         assert found == spans[len(spans) - expected :]
+
+
+# ---- the same on S3
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    pytest.importorskip("moto")
+    objects = {
+        f"{layout}{size}": messages(1000, size, layout) for layout in LAYOUTS for size in (7_400, 60_000)
+    }
+    with s3_server(objects) as endpoint:
+        yield endpoint
+
+
+def requests_on_s3(endpoint: str, name: str, job: Callable[[RemoteSource], Any]) -> int:
+    options = (
+        ("key", S3_ENVIRONMENT["AWS_ACCESS_KEY_ID"]),
+        ("secret", S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"]),
+    )
+    source = open_remote(f"s3://bucket/{name}", Access(endpoint_url=endpoint, options=options))
+    try:
+        job(source)
+        return source.spent.requests
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_s3_takes_no_more_requests(s3: str, layout: str) -> None:
+    wanted = Wanted(where(["mars.step=700"]))
+    found = [
+        requests_on_s3(s3, f"{layout}7400", listing),
+        requests_on_s3(s3, f"{layout}60000", listing),
+        requests_on_s3(s3, f"{layout}60000", lambda source: fields(source, wanted, [700], (15_000,))),
+        requests_on_s3(s3, f"{layout}60000", lambda source: list(pick(source, Wanted(messages=-1)))),
+    ]
+    print(f"\nS3, {layout}: requests {found}")
+    assert [number <= most for number, most in zip(found, (5, 25, 27, 2), strict=True)] == [True] * 4
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(1000, marks=pytest.mark.soak)])
