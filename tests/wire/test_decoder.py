@@ -192,6 +192,16 @@ def test_without_verifying_there_is_no_actual_digest() -> None:
     assert {(event.actual_digest, event.digest_differs) for event in ended} == {(None, False)}
 
 
+def test_a_digest_that_is_known_is_told_and_not_computed_again() -> None:
+    data = message_of([METADATA, tensor(b"first"), tensor(b"second")])
+    first, second = [one.offset for one in frames_of(data) if one.number == 9]
+    events = events_of(data, decoder=Decoder(digests={first: 1, 0: 2}))
+    ended = {event.offset: event for event in events if isinstance(event, FrameEnded)}
+    assert (ended[first].actual_digest, ended[first].digest_differs) == (1, True)
+    assert not ended[second].digest_differs
+    assert ended[second].actual_digest == ended[second].stored_digest
+
+
 # ---- unusual and valid
 
 
