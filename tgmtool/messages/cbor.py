@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EncodeError, LimitExceeded, MetadataError
@@ -199,7 +199,7 @@ def text(value: str) -> bytes:
     return head(3, len(encoded)) + encoded
 
 
-_key = cache(text)
+_key = lru_cache(4096)(text)  # of keys; those of an endless stream may all differ
 
 
 def _check(value: Any, depth: int = 0) -> None:
