@@ -69,7 +69,7 @@ def test_a_key_that_is_set_stands_beside_the_others_of_its_map(tmp_path: Path) -
     head = b'{"dtype": "<f4", "shape": [1], "mars": {"step": 6, "class": "od"}}\n'
     words = ("encode", "--from", "framed", "-s", "mars.class=rd", "-s", "mars.type=fc", "-o", "out.tgm")
     assert tgmtool(*words, stdin=head + bytes(4), cwd=tmp_path).status == 0
-    (message,) = library.read(tmp_path / "out.tgm")
+    message = next(library.read(tmp_path / "out.tgm"))
     assert isinstance(message, Message)
     assert message.objects[0].metadata["mars"] == {"step": 6, "class": "rd", "type": "fc"}
 
@@ -130,7 +130,7 @@ def test_json_tells_where_each_message_stands(tmp_path: Path) -> None:
     assert [(row["_offset"], row["_length"]) for row in rows] == [
         one[:2] for one in scan(out, unit="message")
     ]
-    assert [row["_objects"] for row in rows] == [2, 1]
+    assert [row["_objects"] for row in rows] == [2, 1, 0]  # the last one says that it is over
 
 
 def test_append_sentinel_and_pace(tmp_path: Path) -> None:

@@ -39,7 +39,6 @@ def valid(*paths: Path) -> None:
         (("--in-reply-to", "0"), {"in_reply_to": 0}),
         (("--in-reply-to", "model:12"), {"in_reply_to": {"sender": "model", "seq": 12}}),
         (("--in-reply-to", "a:b:12"), {"in_reply_to": {"sender": "a:b", "seq": 12}}),
-        (("--end", "none"), {"seq": 0}),
         (("--note", "hello"), {"msg": "hello", "type": "note"}),
     ],
 )
@@ -52,6 +51,35 @@ def test_the_first_message_says_what_was_asked_for(tmp_path: Path, words: Any, e
 def test_without_any_of_them_nothing_is_numbered(tmp_path: Path) -> None:
     assert made(tmp_path, "-o", "a.tgm").status == 0
     assert places_in(tmp_path / "a.tgm") == [{}] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        (("-o", "a.tgm"), [(0, "data"), (1, "data"), (2, "end")]),
+        (("-o", "a.tgm", "--end", "none"), []),
+        (("-o", "a.tgm", "--commit", "rename"), []),
+        (("-o", "a.tgm", "--reproducible"), []),
+        (("-o", "-"), []),
+        (("-o", "-", "--end", "marker"), [(0, "data"), (1, "data"), (2, "end")]),
+    ],
+)
+def test_a_file_that_grows_from_a_pipe_says_when_it_is_over(
+    tmp_path: Path, words: tuple[str, ...], kinds: list[tuple[int, str]]
+) -> None:
+    done = tgmtool("encode", "--from", "framed", *words, stdin=framed(range(2)), cwd=tmp_path)
+    assert (done.status, done.err) == (0, "")
+    if words[1] == "-":
+        (tmp_path / "a.tgm").write_bytes(done.out)
+    assert kinds_in(tmp_path / "a.tgm") == kinds
+
+
+def test_stdin_that_is_a_file_makes_a_plain_file(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(framed(range(2)))
+    script = f'cd "{tmp_path}" && "$@" <in'
+    done = shell(script, *FRAMED, "-o", "a.tgm")
+    assert (done.status, done.err) == (0, "")
+    assert kinds_in(tmp_path / "a.tgm") == []
 
 
 def test_names_and_end_come_from_the_environment_too(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -36,13 +37,13 @@ def test_every_object_appears_while_the_message_is_still_open(
                 assert last.kind == "incomplete"
             assert tail.wait() == 0
             encode.close_stdin()
-            (written,) = encode.rest()
+            written = [json.loads(line)["_objects"] for line in encode.rest()]
             assert encode.wait() == 0
-            assert json.loads(written)["_objects"] == COUNT
+            assert written == [COUNT, 0]  # the second says that it is over
     assert steps_of(objects_in(path)) == list(range(COUNT))
     report = tensogram.validate_file(str(path), level="full")
     assert report["file_issues"] == []
-    assert [message["issues"] for message in report["messages"]] == [[]]
+    assert [message["issues"] for message in report["messages"]] == [[], []]
 
 
 def test_a_pipeline_of_both_passes_every_object_on_at_once() -> None:
@@ -57,6 +58,24 @@ def test_a_pipeline_of_both_passes_every_object_on_at_once() -> None:
         both.close_stdin()
         assert both.rest() == []
         assert both.wait() == 0
+
+
+def test_a_follower_ends_with_the_stream_and_says_how_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "run.tgm"
+    for number, status in ((signal.SIGTERM, 6), (None, 0)):
+        path.unlink(missing_ok=True)
+        with (
+            Running("encode", "--from", "framed", "-o", path) as encode,
+            Running("tail", "-f", "-n", "+1", "--wait-for", "60s", "-p", "mars.step", path) as tail,
+        ):
+            encode.send(framed(range(3)))
+            assert [tail.line() for _ in range(4)] == [b"mars.step", b"0", b"1", b"2"]
+            if number is None:
+                encode.close_stdin()
+            else:
+                encode.signal(number)
+            assert encode.wait() == (0 if number is None else 143)
+            assert tail.wait() == status
 
 
 def test_a_follower_that_starts_late_sees_the_same(tmp_path: Path) -> None:
@@ -85,7 +104,9 @@ def test_until_ends_a_batch_job_and_pid_ends_with_the_writer(tmp_path: Path) -> 
             assert until.wait() == 0
             encode.close_stdin()
             assert encode.wait() == 0
-            assert len(pid.rest()) == 4
+            *objects, end = map(json.loads, pid.rest())
+            assert [row["mars"]["step"] for row in objects] == [0, 1, 2, 3]
+            assert end["event"] == "end"
             assert pid.wait() == 0
 
 
@@ -93,5 +114,5 @@ def test_values_come_through_the_whole_way(tmp_path: Path) -> None:
     path = tmp_path / "run.tgm"
     done = tgmtool("encode", "--from", "framed", "-o", path, stdin=framed(range(3)))
     assert done.status == 0
-    rows = tgmtool("tail", "-n", "+1", "--stats", "-j", path).lines
-    assert [json.loads(row)["max"] for row in rows] == [float(field(step).max()) for step in range(3)]
+    rows = tgmtool("tail", "-n", "+1", "--stats", "-p", "mars.step", path).lines[1:]
+    assert [float(row.split("\t")[3]) for row in rows] == [float(field(step).max()) for step in range(3)]

@@ -25,7 +25,7 @@ from ..operations.writer import LAYOUTS, Style
 from . import encode_options as words
 from . import exits, options
 from .console import Console
-from .encode_stream import AUTO, handover_of, stream_of
+from .encode_stream import handover_of, stream_of
 from .exits import Stopped, UsageError
 
 
@@ -75,7 +75,7 @@ def command(
     id_: words.Id = None,
     chan: words.Chan = None,
     sender: words.Sender = None,
-    end: words.End = AUTO,
+    end: words.End = "auto",
     mode: words.Mode = None,
     in_reply_to: words.InReplyTo = None,
     note: words.Note = None,

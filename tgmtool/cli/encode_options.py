@@ -254,8 +254,9 @@ End = Annotated[
         metavar="HOW",
         envvar="TGMTOOL_END",
         help="How the stream ends: marker (a message without objects: count, bytes, digest), inline (the "
-        "last data message says so; each waits for the next), none, or auto (a marker, where the messages "
-        "are numbered: with any option of the stream, or where OUT is continued and numbered).",
+        "last data message says so; each waits for the next), none, or auto: a marker where the messages are "
+        "numbered, and they are where OUT grows in place from a pipe or with --pace (not with "
+        "--reproducible), where it is continued and numbered, or with any option of the stream.",
     ),
 ]
 Mode = Annotated[

@@ -15,28 +15,23 @@ from ..operations.numbering import ENDS, Stream
 from . import options
 from .exits import UsageError
 
-AUTO = "auto"
-
 
 def stream_of(
     *, end: str, in_reply_to: str | None, note: str | None, error: str | None, **names: str | None
-) -> Stream | None:
-    """Return the stream that is asked for, or None if it is for the output to decide.
+) -> Stream:
+    """Return the stream that is asked for.
 
     Args:
-        end: A word of ENDS, or "auto".
+        end: A word of ENDS.
         in_reply_to: As it was given.
         note: Text of a message.
         error: Text of a marker.
         **names: `id`, `chan`, `sender`, `mode` and `code`.
     """
-    if end not in {AUTO, *ENDS}:
-        raise UsageError(f"--end {end!r} does not exist, expected one of {AUTO}, {', '.join(ENDS)}")
-    if end == AUTO and not any(value is not None for value in (in_reply_to, note, error, *names.values())):
-        return None
+    if end not in ENDS:
+        raise UsageError(f"--end {end!r} does not exist, expected one of {', '.join(ENDS)}")
     reply = None if in_reply_to is None else _reply(in_reply_to)
-    how = ENDS[0] if end == AUTO else end
-    found = Stream(end=how, in_reply_to=reply, note=note, error=error, **names)
+    found = Stream(end=end, in_reply_to=reply, note=note, error=error, **names)
     try:
         found.check()
     except EncodeError as wrong:

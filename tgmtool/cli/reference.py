@@ -130,6 +130,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("The frames of each message.", "tgmtool scan --tree run.tgm"),
         ("JSON lines, one per object.", "tgmtool scan -j run.tgm"),
+        (
+            "An index to put beside it, for cat-remote --index auto.",
+            "tgmtool scan --format index run.tgm > run.tgm.index",
+        ),
     ),
     "tgmtool-validate": (
         ("Every file of a directory, on all cores.", "tgmtool validate -J auto ."),

@@ -15,9 +15,9 @@ from ..endpoints import STDIO
 from ..endpoints.local import FileSink
 from ..errors import EncodeError, FormatError, SourceError
 from ..messages.spans import MessageSpan
-from .credit import Credit, check_handover, frames_at_most, size_at_most
+from .credit import Credit, frames_at_most, size_at_most
+from .decisions import check_plan, commit_of, is_numbered, numbering_of
 from .interruption import Interruption
-from .numbering import Numbering, Stream
 from .outputs import Opened, Output, check, make_whole, open_output, open_successor, write_sentinel
 from .prepare import Prepared
 from .production import Production
@@ -57,11 +57,9 @@ def produce(
     """
     check(output)
     plan.stages.masks.check()
-    check_handover(plan.handover)
-    live = any(is_stream(place) for place in inputs) or plan.pace or plan.handover is not None
-    commit = output.commit or ("inplace" if live else "rename")
-    numbered = plan.stream is not None or output.rotate or plan.handover is not None
-    _check_end(plan, commit)
+    commit = commit_of(inputs, output, plan)
+    numbered = is_numbered(inputs, output, commit, plan)
+    check_plan(plan, commit)
     interruption = interruption or Interruption()
     opened = open_output(output, commit, report, numbered=numbered)
     try:
@@ -75,20 +73,6 @@ def produce(
         run.wind_up(error, status(error))
         raise
     yield from run.close()
-
-
-def _check_end(plan: Production, commit: str) -> None:
-    if plan.stream is not None:
-        plan.stream.check()
-        if plan.stream.end == "inline" and plan.style.layout == "streaming":
-            raise EncodeError(
-                "--end inline says in the header of the last message that it is the last: in streaming "
-                "layout the header leaves too early; use --layout buffered, or --end marker"
-            )
-    if plan.handover is not None and plan.handover.window is not None and commit == "rename":
-        raise EncodeError(
-            "--window needs a file that can be followed: it cannot be combined with --commit rename"
-        )
 
 
 class _Run:
@@ -126,7 +110,7 @@ class _Run:
         self._is_ripe = False  # the open message is complete, and waits to know whether it is the last
         self._is_done = False  # a limit was reached: nothing more is taken in
         self._open(opened)
-        self._numbering = self._numbering_of(opened, numbered=numbered)
+        self._numbering = numbering_of(opened, plan, numbered=numbered)
         self._credit: Credit | None = None
         if plan.handover is not None and self._numbering is not None:
             seq = self._numbering.seq
@@ -142,21 +126,6 @@ class _Run:
         if isinstance(self.sink, FileSink) and self.sink.warning:
             self._report(self.sink.warning)
         self._begin(self._path)
-
-    def _numbering_of(self, opened: Opened, *, numbered: bool) -> Numbering | None:
-        standing = opened.standing
-        if not numbered and standing is None:
-            return None
-        stream = self._plan.stream or Stream()
-        provenance = self._plan.style.provenance
-        last = standing.last if standing is not None else None
-        who = stream.who(last.who if last is not None else None, provenance)
-        if standing is None:
-            return Numbering(stream, who, self.sink, provenance)
-        seq = standing.next_of(who)
-        # Of a file that begins, the end vouches for nothing that its predecessor holds.
-        sent = standing.sent_by(who) if stream.end == "marker" and opened.previous is None else None
-        return Numbering(stream, who, self.sink, provenance, seq=seq, sent=sent, previous=opened.previous)
 
     @property
     def _is_inline(self) -> bool:

@@ -32,7 +32,8 @@ from ..wire import layout
 from .markers import marker, now
 from .writer import StreamWriter
 
-ENDS = ("marker", "inline", "none")
+AUTO = "auto"
+ENDS = (AUTO, "marker", "inline", "none")
 MODES = ("append", "replace")
 NOTE = "note"
 RANK = "SLURM_PROCID"
@@ -47,7 +48,10 @@ class Stream(NamedTuple):
         chan: The channel; None: that of the file that is continued, else "main".
         sender: The producer; None: `$SLURM_PROCID`, that of the file that is continued, or "0".
         end: "marker" (a message of its own says that it is over, and what was sent), "inline" (the
-            last data message says so; each message waits for the next one), or "none".
+            last data message says so; each message waits for the next one), "none", or "auto": a
+            marker if others may follow the file, or anything else is said here; else plain messages.
+            With "none" or "auto" alone a file that is numbered is continued so; if its last stream
+            has ended, another run begins.
         mode: Of the data: "append" (the default) or "replace" (each message supersedes the last).
         in_reply_to: The message that is answered: its number, or a map with `seq` and what differs
             of `id`, `chan` and `sender`.
@@ -83,6 +87,19 @@ class Stream(NamedTuple):
             raise EncodeError("--code belongs to --error")
         if self.in_reply_to is not None and Place(Sender(""), 0, rest=self.answers).reply() is None:
             raise EncodeError(f"in_reply_to {self.in_reply_to!r} is no number from 0 to 2^63-1 of a sender")
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Nothing is said here but whether there is an end."""
+        return self in (Stream(end=AUTO), Stream(end="none"))
+
+    def is_numbered(self, *, followed: bool) -> bool:
+        """Return whether a file that begins is numbered.
+
+        Args:
+            followed: The file grows while others may read it, and nothing else tells them its end.
+        """
+        return not self.asks_nothing or (followed and self.end == AUTO)
 
     @property
     def answers(self) -> dict[str, Any]:
@@ -142,7 +159,7 @@ class Numbering:
         sent: Tally | None = None,
         previous: str | None = None,
     ) -> None:
-        self.stream = stream
+        self.stream = stream._replace(end="marker") if stream.end == AUTO else stream
         self.who = who
         self.seq = seq
         self.is_over = False
@@ -152,7 +169,7 @@ class Numbering:
         self._sent = sent or Tally()
         self._is_first = seq == 0
         self._previous = previous
-        self.sink: Sink = _Counted(sink, self._sent) if stream.end == "marker" else sink
+        self.sink: Sink = _Counted(sink, self._sent) if self.stream.end == "marker" else sink
 
     def continued(self, sink: Sink, previous: str) -> Numbering:
         """Return the numbering of the file that continues this one's."""

@@ -7,9 +7,11 @@ objects go, and what happens when that fails, is no business of its.
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from ..endpoints import STDIO, local_path, open_source
@@ -152,8 +154,9 @@ def _over(under: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(under)
     for key, value in upper.items():
         below = found.get(key)
-        maps = isinstance(below, Mapping) and isinstance(value, Mapping)
-        found[key] = _over(below, value) if maps else value
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = _over(below, value)  # noqa: PLW2901  # what stands there in the end
+        found[key] = value
     return found
 
 
@@ -163,6 +166,14 @@ def is_stream(place: Any) -> bool:
         path = local_path(place)
         return place == STDIO or not (os.path.isfile(path) or os.path.isdir(path))
     return isinstance(place, StreamSource)
+
+
+def comes_in_time(place: Any) -> bool:
+    """Return whether an input comes while somebody makes it: a pipe, not a file that is stdin."""
+    if place == STDIO:
+        with suppress(OSError):
+            return not stat.S_ISREG(os.fstat(0).st_mode)
+    return is_stream(place)
 
 
 def _encoded_item(place: Any, descriptor: Mapping[str, Any], limits: Limits) -> Item:
