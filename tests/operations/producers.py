@@ -21,8 +21,8 @@ def places_in(source: Any) -> list[dict[str, Any]]:
 
 
 def kinds_in(source: Any) -> list[tuple[int, str]]:
-    """The number and the type of each message."""
-    return [(place["seq"], place.get("type", "data")) for place in places_in(source)]
+    """The number and the type of each message that is numbered."""
+    return [(place["seq"], place.get("type", "data")) for place in places_in(source) if place]
 
 
 def codes_in(data: bytes, *, require_end: bool = True) -> list[str]:

@@ -101,7 +101,7 @@ def test_append_goes_on_with_the_numbers(tmp_path: Path, stream: Stream | None) 
 
 
 @pytest.mark.parametrize("end", ["marker", "inline"])
-@pytest.mark.parametrize("stream", [None, RUN, Stream(), Stream(note="late"), Stream(error="late")])
+@pytest.mark.parametrize("stream", [RUN, Stream(), Stream(note="late"), Stream(error="late")])
 def test_what_has_ended_is_not_continued(tmp_path: Path, end: str, stream: Stream | None) -> None:
     path = tmp_path / "a.tgm"
     made(path, plan=PLAN._replace(stream=RUN._replace(end=end)))
@@ -109,6 +109,21 @@ def test_what_has_ended_is_not_continued(tmp_path: Path, end: str, stream: Strea
     with pytest.raises(EncodeError, match=r"run/main/0 has ended with number .* new --id"):
         added(path, stream=stream)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("stream", [None, Stream(end="auto"), Stream(end="none")])
+def test_where_nobody_asks_for_more_of_what_has_ended_another_run_begins(
+    tmp_path: Path, stream: Stream | None
+) -> None:
+    path = tmp_path / "a.tgm"
+    made(path)
+    plan = PLAN._replace(stream=stream, style=tgmtool.Style("auto"))  # nothing fixed: a random id
+    made(path, range(2), plan, append=True, commit=None)
+    added(path, stream=RUN._replace(id="last"))
+    ids = [place["id"] for place in places_in(path)]
+    assert (len(set(ids)), ids[0], ids[-1]) == (3, "run", "last")
+    missing = ["end_missing"] if stream == Stream(end="none") else []
+    assert codes_in(path.read_bytes()) == missing
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,10 @@ class Place(NamedTuple):
         """
         said = self.rest.get("in_reply_to")
         value = said if isinstance(said, Mapping) else {"seq": said}
-        names = [value.get(key, own) for key, own in zip(Sender._fields, self.who, strict=True)]
+        given = (value.get(key, own) for key, own in zip(Sender._fields, self.who, strict=True))
+        names = [name for name in given if isinstance(name, str)]
         seq = value.get("seq")
-        if type(seq) is not int or not 0 <= seq <= _LARGEST_SEQ or not all(isinstance(n, str) for n in names):
+        if type(seq) is not int or not 0 <= seq <= _LARGEST_SEQ or len(names) < len(Sender._fields):
             return None
         return Sender(*names), seq
 

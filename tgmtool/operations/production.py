@@ -39,7 +39,7 @@ class Production(NamedTuple):
         pace: Seconds to wait between objects.
         limits: What an input may cost.
         stream: Number the messages, and say when they end; None: only if a file is continued whose last
-            message is numbered.
+            message is numbered, or files are rotated.
         handover: How far to run ahead of the consumer; needs a `stream`.
     """
 
