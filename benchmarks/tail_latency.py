@@ -4,7 +4,8 @@ A writer process appends prepared objects (float32, 64 KiB each, in a streaming 
 each in two writes, one every few milliseconds, and notes with the system-wide monotonic clock when
 the second write began. Ours, as a library: `tgmtool.tail(path, follow=True)` in another process, until
 the object's array is decoded. As a command: `tgmtool tail -f -j`, until its line has been read from
-its stdout. There is no peer; the limit is the goal itself, so none is shown. The rows of idle following
+its stdout; once with the system's notices, once polling every 50 ms. There is no peer; the limit is the
+goal itself, so none is shown. The rows of idle following
 give the share of one processor that is used while nothing happens.
 """
 

@@ -137,6 +137,19 @@ def _says(path: Path, text: str) -> bool:
     return text in path.read_text()
 
 
+def test_bytes_go_on_with_a_whole_message(tmp_path: Path) -> None:
+    path, data = tmp_path / "run.tgm", numbered(0, range(3))
+    words = ("tail", "--raw", "--state", "state", path)
+    path.write_bytes(data[:-30])
+    cut = tgmtool(*words, cwd=tmp_path)
+    assert (cut.status, cut.out) == (5, b"")
+    path.write_bytes(data)
+    assert tgmtool(*words, cwd=tmp_path).out == data
+    append(path, numbered(1) + spoken(2))
+    assert tgmtool(*words, "--count", 1, cwd=tmp_path).out == numbered(1)
+    assert tgmtool(*words, cwd=tmp_path).out == spoken(2)
+
+
 def test_two_followers_of_one_state_are_one_too_many(tmp_path: Path) -> None:
     path = tmp_path / "run.tgm"
     path.write_bytes(numbered(0))

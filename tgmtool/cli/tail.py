@@ -112,7 +112,7 @@ def command(
     conditions = options.condition(where_)
     first, skip = _last(last, from_, files, keeps=state is not None or ack is not None)
     choices = Choices(
-        unit=_unit(unit, files, raw=raw, following=following),
+        unit=_unit(unit, files, raw=raw, begins_with_frames=following and state is None),
         follow=following,
         last=first,
         skip=skip,
@@ -222,11 +222,12 @@ def _is_same(path: str, other: str) -> bool:
 # ---- options to choices
 
 
-def _unit(unit: str, files: list[str], *, raw: bool, following: bool) -> str:
+def _unit(unit: str, files: list[str], *, raw: bool, begins_with_frames: bool) -> str:
     if not raw:
         return unit
-    # A pipe does not hold a message until it is whole, however long it is.
-    whole = files != ["-"] and (unit == "message" or not following)
+    # What goes on after a restart goes on with a whole message: nobody can read the rest of one. And a
+    # pipe does not hold a message until it is whole, however long it is.
+    whole = files != ["-"] and (unit == "message" or not begins_with_frames)
     return "whole" if whole else "piece"
 
 

@@ -263,10 +263,10 @@ class Order:
         if len(self._frames) > _REMEMBERED or key in self._seen:
             return
         self._seen[key] = tuple(self._frames)
-        self._size += len(self._frames)
+        self._size += 1 + len(self._frames)
         while self._size > _REMEMBERED:
             _, dropped = self._seen.popitem(last=False)
-            self._size -= len(dropped)
+            self._size -= 1 + len(dropped)
 
 
 def _place_of(extra: Mapping[str, Any], offset: int) -> tuple[Place | None, list[tuple[str, str]]]:
