@@ -12,7 +12,7 @@ from tgmtool import SourceError
 from tgmtool.endpoints.access import Access, Patience
 from tgmtool.endpoints.polled import CHANGED, GONE, GROWN, SAME, PolledObject
 
-QUICK = Patience(connect=2, stall=0.2, retries=0, first_delay=0.01, longest_delay=0.02, total=5)
+QUICK = Patience(retries=0)
 DATA = bytes(i * 7 % 251 for i in range(300_000))
 
 

@@ -31,14 +31,15 @@ from tgmtool.endpoints.access import Access, Patience
 from tgmtool.endpoints.ranges import Range
 from tgmtool.endpoints.remote import PIECE, SUFFIX, RemoteSource, open_remote
 
-QUICK = Patience(connect=2, stall=0.2, retries=2, first_delay=0.02, longest_delay=0.05, total=5)
+CALM = Patience(stall=PATIENCE, retries=2, first_delay=0.02, longest_delay=0.05)
+QUICK = CALM._replace(stall=0.2)  # where the server stalls
 DATA = bytes(i * 7 % 251 for i in range(300_000))
 MIDDLE = 100_000  # not within the suffix
 
 
 @contextmanager
 def opened(place: HttpPlace, **choices: Any) -> Iterator[RemoteSource]:
-    source = open_remote(place.url, Access(patience=QUICK, **choices))
+    source = open_remote(place.url, Access(patience=choices.pop("patience", CALM), **choices))
     try:
         yield source
     finally:
@@ -188,20 +189,20 @@ def test_several_threads_read_one_object() -> None:
 @pytest.mark.parametrize("at", [0, 1])
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_what_passes_is_tried_again(fault: Fault, at: int) -> None:
-    with HttpPlace(DATA, faults={at: fault}) as place, opened(place) as source:
+    with HttpPlace(DATA, faults={at: fault}) as place, opened(place, patience=QUICK) as source:
         assert bytes(source.read_apart(MIDDLE, 9_999)) == DATA[MIDDLE : MIDDLE + 9_999]
         assert len(place.log) in {2, 3}  # 2: a first contact that brings less has no need of another
 
 
 def test_after_a_drop_only_the_rest_is_asked_for() -> None:
-    with HttpPlace(DATA, faults={1: stalled(4_000)}) as place, opened(place) as source:
+    with HttpPlace(DATA, faults={1: stalled(4_000)}) as place, opened(place, patience=QUICK) as source:
         assert bytes(source.read_apart(0, 10_000)) == DATA[:10_000]
         assert ranges(place)[1:] == ["0-9999", "4000-9999"]
 
 
 @pytest.mark.parametrize("fault", [dropped(10), stalled(0), status(503)])
 def test_what_does_not_pass_is_given_up(fault: Fault) -> None:
-    with HttpPlace(DATA) as place, opened(place) as source:
+    with HttpPlace(DATA) as place, opened(place, patience=QUICK) as source:
         place.every = fault
         with pytest.raises(SourceError, match=r"gave up after 3 attempts"):
             source.read_apart(0, 10_000)
@@ -219,7 +220,11 @@ def test_a_server_that_wants_a_longer_wait_than_there_is_time_is_given_up_at_onc
     ("fault", "step"), [(stalled(0), "reading: no data for 0.2 s"), (status(503), "the server answers 503")]
 )
 def test_the_error_names_the_step(fault: Fault, step: str) -> None:
-    with HttpPlace(DATA, every=fault) as place, pytest.raises(SourceError, match=step), opened(place):
+    with (
+        HttpPlace(DATA, every=fault) as place,
+        pytest.raises(SourceError, match=step),
+        opened(place, patience=QUICK),
+    ):
         pass
 
 
@@ -298,6 +303,31 @@ def test_a_server_that_knows_no_suffix_is_asked_from_the_start() -> None:
         assert read(source, 0, len(DATA)) == DATA
 
 
+def test_a_server_that_sends_a_byte_at_a_time_is_given_up() -> None:
+    def a_byte(answer: Answer) -> None:
+        answer.body = answer.body[:1]
+        answer.headers["Content-Range"] = f"bytes {answer.start}-{answer.start}/{len(DATA)}"
+        answer.headers["Content-Length"] = "1"
+
+    with HttpPlace(DATA) as place, opened(place) as source:
+        place.every = a_byte
+        with pytest.raises(SourceError, match="less than was asked for"):
+            source.read_apart(0, 10_000)
+        assert len(place.log) == 4
+
+
+def test_a_server_that_sends_large_pieces_of_a_range_is_read() -> None:
+    def at_most(answer: Answer) -> None:
+        if (size := answer.stop - answer.start) > 1 << 16:
+            answer.body = answer.body[: 1 << 16]
+            total = f"{answer.start}-{answer.start + (1 << 16) - 1}/{len(DATA)}"
+            answer.headers.update({"Content-Range": f"bytes {total}", "Content-Length": str(1 << 16)})
+            assert size > len(answer.body)
+
+    with HttpPlace(DATA, every=at_most) as place, opened(place) as source:
+        assert bytes(source.read_apart(0, len(DATA))) == DATA
+
+
 def test_a_whole_object_that_is_compressed_is_refused() -> None:
     def both(answer: Answer) -> None:
         whole(answer)
@@ -322,7 +352,7 @@ def test_a_server_that_refuses_every_range_is_given_up() -> None:
 
 
 def test_a_head_that_drips_has_a_deadline_too() -> None:
-    with HttpPlace(DATA) as place, opened(place) as source:
+    with HttpPlace(DATA) as place, opened(place, patience=QUICK) as source:
         place.every = dripping(0.02)
         with pytest.raises(SourceError, match=r"waiting for an answer: none in 0\.2 s"):
             source.read_apart(0, 10)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.processes import PATIENCE
 from tests.servers import (
     PASSING,
     S3_ENVIRONMENT,
@@ -24,7 +25,8 @@ from tgmtool import SourceError
 from tgmtool.endpoints.access import Access, Patience
 from tgmtool.endpoints.remote import RemoteSource, open_remote
 
-QUICK = Patience(connect=2, stall=0.2, retries=2, first_delay=0.02, longest_delay=0.05, total=5)
+CALM = Patience(stall=PATIENCE, retries=2, first_delay=0.02, longest_delay=0.05)
+QUICK = CALM._replace(stall=0.2)  # where the server stalls
 DATA = bytes(i * 7 % 251 for i in range(300_000)) * 6 + bytes(297_152)
 MIDDLE = 100_000
 URL = "s3://bucket/run.tgm"
@@ -40,7 +42,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def opened(endpoint: str, url: str = URL, **choices: Any) -> Iterator[RemoteSource]:
-    source = open_remote(url, Access(endpoint_url=endpoint, patience=QUICK, **choices))
+    source = open_remote(url, Access(endpoint_url=endpoint, **{"patience": CALM, **choices}))
     try:
         yield source
     finally:
@@ -154,7 +156,7 @@ def test_a_version_that_may_not_be_asked_for_is_pinned_by_its_etag_alone(code: i
 @pytest.mark.parametrize("at", [0, 1])
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_what_passes_is_tried_again(fault: Fault, at: int) -> None:
-    with HttpPlace(DATA, faults={at: fault}) as place, opened(endpoint_of(place)) as source:
+    with HttpPlace(DATA, faults={at: fault}) as place, opened(endpoint_of(place), patience=QUICK) as source:
         assert bytes(source.read_apart(MIDDLE, 9_999)) == DATA[MIDDLE : MIDDLE + 9_999]
 
 

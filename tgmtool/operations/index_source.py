@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..endpoints import is_remote, open_source, shown
+from ..endpoints import open_source, shown
 from ..endpoints.access import Access
 from ..endpoints.base import Source
 from ..endpoints.reach import MissingObject
@@ -66,7 +66,7 @@ def index_of(url: str) -> str:
     """Return where the index of a URL is looked for: the path with `.index` behind it, same query."""
     plain = url.partition("#")[0]
     path, mark, query = plain.partition("?")
-    return f"{path}{SUFFIX}{mark}{query}" if is_remote(url) else f"{url}{SUFFIX}"
+    return f"{path}{SUFFIX}{mark}{query}"
 
 
 def _all_of(source: Source) -> bytes:
