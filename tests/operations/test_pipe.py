@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -16,7 +17,7 @@ import tgmtool
 from tests.builders import flip_bit
 from tests.operations.pipelines import messages, nothing_left, place_of, run
 from tests.operations.streams import buffered, steps_of
-from tests.processes import wait_until
+from tests.processes import PATIENCE, wait_until
 from tgmtool import Message
 from tgmtool.endpoints.memory import MemorySink
 from tgmtool.errors import EncodeError, FormatError, SourceError, TruncatedError
@@ -370,3 +371,71 @@ def test_stderr_is_passed_on_with_the_name_of_the_stage_and_bounded() -> None:
     assert heard[-1].endswith("last")
     assert any("bytes left out" in line for line in heard)
     assert sum(map(len, heard)) < 10_000
+
+
+# ---- large messages, which pass from pipe to pipe without coming to memory
+
+LARGE = messages(6, 700_000)
+
+
+def through_pipes(
+    stages: list[Any], data: bytes, *, read: int | None = None, **choices: Any
+) -> tuple[bytes, Any]:
+    """Run between two real pipes; the reader leaves after `read` bytes if that is given."""
+    (source, feed), (drain, sink) = os.pipe(), os.pipe()
+    found = bytearray()
+
+    def give() -> None:
+        with os.fdopen(feed, "wb") as file, contextlib.suppress(BrokenPipeError):
+            file.write(data)
+
+    def take() -> None:
+        with os.fdopen(drain, "rb") as file:
+            while chunk := file.read1(min(1 << 20, (read or 1 << 40) - len(found))):
+                found.extend(chunk)
+
+    threads = [threading.Thread(target=give), threading.Thread(target=take)]
+    for thread in threads:
+        thread.start()
+    report = run(stages, source=source, sink=sink, **choices)
+    os.close(sink)
+    os.close(source)
+    for thread in threads:
+        thread.join(PATIENCE)
+    return bytes(found), report
+
+
+@pytest.mark.parametrize("buffer", [4096, 300_000, 1 << 20, 3 << 20, 64 << 20])
+@pytest.mark.parametrize("stages", [[], ["cat", "cat"], ["@limit 6"], ["cat", "2*cat", "cat"]])
+def test_large_messages_pass_unchanged_between_pipes(stages: list[str], buffer: int) -> None:
+    with nothing_left():
+        found, report = through_pipes(stages, b"".join(LARGE), buffer=buffer)
+    assert report.failure is None
+    assert found == b"".join(LARGE)
+    assert all(link.peak <= link.capacity for link in report.links)
+
+
+@pytest.mark.parametrize("buffer", [300_000, 64 << 20])
+@pytest.mark.parametrize("on_error", ["stop", "skip", "pass"])
+def test_damage_among_large_messages(on_error: str, buffer: int) -> None:
+    data = b"".join([*LARGE[:3], LARGE[3][:-30], b"garbage", *LARGE[4:]])
+    with nothing_left():
+        found, report = through_pipes([], data, on_error=on_error, buffer=buffer)
+    if on_error == "stop":
+        assert isinstance(report.failure, FormatError)
+        assert found.startswith(b"".join(LARGE[:3]))
+        return
+    assert report.failure is None
+    if on_error == "skip" and buffer > len(LARGE[3]):
+        assert found == b"".join(LARGE[:3] + LARGE[4:])
+    assert found.endswith(b"".join(LARGE[4:]))
+    if on_error == "pass":
+        assert found == data
+
+
+@pytest.mark.parametrize("read", [1, 500_000, 1_000_000])
+def test_a_reader_that_leaves_within_a_large_message(read: int) -> None:
+    with nothing_left():
+        found, report = through_pipes(["cat"], b"".join(LARGE * 5), read=read)
+    assert isinstance(report.failure, BrokenPipeError)
+    assert found == b"".join(LARGE)[:read]

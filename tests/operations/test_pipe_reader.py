@@ -57,7 +57,7 @@ class Read(NamedTuple):
 
     @property
     def data(self) -> bytes:
-        return b"".join(bytes(piece) for parcel in self.parcels for piece in parcel.pieces)
+        return b"".join(bytes(piece) for parcel in self.parcels for piece in parcel.bytes)
 
     @property
     def whole(self) -> list[bytes]:
@@ -67,7 +67,7 @@ class Read(NamedTuple):
             if parcel.kind is Kind.FOREIGN:
                 continue
             open_parts = b"" if parcel.starts else open_parts
-            open_parts += b"".join(map(bytes, parcel.pieces))
+            open_parts += b"".join(map(bytes, parcel.bytes))
             if parcel.ends and not parcel.broken:
                 found.append(open_parts)
         return found
@@ -116,7 +116,7 @@ def read(
 def drained(link: Link) -> Iterator[Parcel]:
     while (parcel := link.take()) is not None:
         # What is looked at later must not be what somebody reads over meanwhile.
-        copied = [bytes(piece) for piece in parcel.pieces]
+        copied = [bytes(piece) for piece in parcel.bytes]
         yield Parcel(
             parcel.kind,
             copied,

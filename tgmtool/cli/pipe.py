@@ -201,7 +201,8 @@ def command(
     choices = PipeChoices(
         buffer=_buffer(buffer),
         depth=depth,
-        memory_budget=None if memory_budget is None else _budget(memory_budget),
+        # One stage between stdin and stdout has one buffer, also if several things happen in it.
+        memory_budget=_budget(memory_budget) if memory_budget else None if stages else options.size(buffer),
         on_error=on_error,
         in_order=not unordered,
         idle_timeout=_limit(idle_timeout, "--idle-timeout"),

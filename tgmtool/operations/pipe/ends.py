@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...endpoints.base import Sink
 from ...errors import SourceError
+from .kernel import is_pipe
 from .links import Cancelled, Link
 from .parcels import Kind, Parcel
 from .stages import Stage
@@ -55,6 +56,7 @@ class Intake(Stage):
     def close(self) -> None:
         """Let go of the place."""
         super().close()
+        self.reader.close()
         if isinstance(self.feed, PlaceFeed):
             self.feed.close()
 
@@ -93,6 +95,7 @@ class Output(Stage):
                 self.cancel.close()
                 raise
             self._writer = Writer(self._descriptor, name, before, self.cancel, grace=crew.choices.grace)
+            before.takes_kernel = is_pipe(self._descriptor) and not os.get_blocking(self._descriptor)
 
     def work(self) -> None:
         """Write to the end."""
@@ -113,7 +116,7 @@ class Output(Stage):
         if self._writer is not None:
             self._writer.write(parcel)
         elif self._sink is not None:
-            self._sink.write(parcel.pieces)
+            self._sink.write(parcel.bytes)
         self.busy = None
 
     def _say_why(self) -> None:

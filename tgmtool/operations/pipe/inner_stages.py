@@ -75,7 +75,7 @@ class TransformStage(Stage):
         if parcel.starts:
             self._held = Held(self.crew.choices.buffer)
         assert self._held is not None
-        for piece in parcel.pieces:
+        for piece in parcel.bytes:
             self._held.add(piece)
         if parcel.ends:
             held, self._held = self._held, None

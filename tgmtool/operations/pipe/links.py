@@ -71,6 +71,7 @@ class Link:
         self.capacity = max(capacity, 1)
         self.depth = depth or max(capacity // _BYTES_PER_MESSAGE, _LEAST_DEPTH)
         self.part = min(PART, self.capacity)
+        self.takes_kernel = False  # the taker only passes bytes on, to a pipe: they need not come to memory
         self.messages = 0
         self.given = 0
         self.taken = 0

@@ -136,6 +136,8 @@ class MergeStage(Stage):
         self._let_go()
 
     def _let_go(self) -> None:
+        for reader, _ in self._readers:
+            reader.close()
         for descriptor in self._opened:
             os.close(descriptor)
         for place in self._places:

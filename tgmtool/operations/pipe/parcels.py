@@ -11,6 +11,10 @@ from itertools import chain
 
 from ...endpoints.base import Bytes
 from ...wire import layout
+from .kernel import KernelPiece
+
+Piece = Bytes | KernelPiece
+"""Bytes, or (where a link says that it takes them) bytes in a pipe of ours."""
 
 
 class Kind(Enum):
@@ -44,7 +48,7 @@ class Parcel:
     def __init__(
         self,
         kind: Kind,
-        pieces: Sequence[Bytes],
+        pieces: Sequence[Piece],
         *,
         number: int = 0,
         offset: int = 0,
@@ -69,7 +73,14 @@ class Parcel:
 
     def joined(self) -> Bytes:
         """Return the bytes as one; without copying where they stand together."""
-        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        pieces = self.bytes
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    @property
+    def bytes(self) -> Sequence[Bytes]:
+        """The pieces, where all of them are in memory: on every link that does not say otherwise."""
+        assert not any(isinstance(piece, KernelPiece) for piece in self.pieces)
+        return self.pieces  # type: ignore[return-value]  # as was just checked
 
     def parts(self, most: int) -> list[Parcel]:
         """Return it in pieces of at most `most` bytes, as parts of a message (or foreign bytes still)."""
@@ -77,7 +88,7 @@ class Parcel:
         views = list(
             chain.from_iterable(
                 (memoryview(piece)[at : at + most] for at in range(0, len(piece), most))
-                for piece in self.pieces
+                for piece in self.bytes
             )
         )
         found, offset = [], self.offset

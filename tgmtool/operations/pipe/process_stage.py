@@ -19,6 +19,7 @@ from .cancel import Cancel
 from .failures import StageFailed, ending, shell_status
 from .links import Abandoned, Cancelled, Link
 from .process import Process
+from .reader import Reader
 from .specs import Spec
 from .stages import Stage
 from .tape import Feed
@@ -66,7 +67,10 @@ class ProcessStage(Stage):
         self._left_unread = False
         self._fed_at: float | None = None  # when it had been given everything
         self._said_end = False
+        self._reader: Reader | None = None
         self.process: Process | None = None
+        if before is not None:
+            before.takes_kernel = True
         self.feed: Feed | None = None
         self.is_foreign = False
 
@@ -162,7 +166,9 @@ class ProcessStage(Stage):
         """Take what it gives to its end, then wait for its own."""
         assert self.after is not None
         assert self.feed is not None
-        reader = self.crew.reader_of(self, self.feed, self.after, lambda: self.crew.allows_foreign(self))
+        reader = self._reader = self.crew.reader_of(
+            self, self.feed, self.after, lambda: self.crew.allows_foreign(self)
+        )
         try:
             reader.run()
         finally:
@@ -237,6 +243,8 @@ class ProcessStage(Stage):
         if self.process is not None:
             self.process.close()
         super().close()
+        if self._reader is not None:
+            self._reader.close()
         self._close_output()
         self._reading.close()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from ...endpoints.base import Bytes
 from ...errors import FormatError, FramingError, TruncatedError
 from ...limits import DEFAULT_LIMITS, Limits
 from ...messages.stream import ERROR, Place
@@ -17,8 +16,9 @@ from ...wire.decoder import Decoder
 from ...wire.events import Damaged, FrameBegan, MessageBegan, MessageEnded
 from ..drive import drive, named
 from ..transforms.base import Unit
+from .kernel import KernelPiece, is_pipe
 from .links import Link
-from .parcels import Kind, Parcel, is_message_start
+from .parcels import Kind, Parcel, Piece, is_message_start
 from .tape import Feed, PlaceFeed, Tape
 
 ON_ERROR = ("stop", "skip", "pass")
@@ -71,6 +71,7 @@ class Reader:
         self._may_be_foreign = may_be_foreign
         self._limits = limits
         self._marker = marker
+        self._can_splice = is_pipe(feed.descriptor)
         self._starting = True  # the next part is the first of its message
         self._tape = Tape(
             feed,
@@ -84,6 +85,10 @@ class Reader:
     def name(self) -> str:
         """Of the feed."""
         return self._tape.name
+
+    def close(self) -> None:
+        """Let go of what was read and not passed on."""
+        self._tape.close()
 
     def run(self) -> None:
         """Read to the end; every whole message was given when this returns or raises.
@@ -150,6 +155,8 @@ class Reader:
             )
             if parcel.is_marker or not self.messages:
                 self._look_at(parcel)
+                # From now on nobody looks at payloads.
+                self._tape.may_splice = self._can_splice
             self._link.put(parcel, counted=True)
         self.messages += 1
         tape.message, tape.total, tape.flowing = None, 0, False
@@ -172,10 +179,10 @@ class Reader:
 
     # ---- what is no whole message
 
-    def _pass_part(self, offset: int, pieces: list[Bytes]) -> None:
+    def _pass_part(self, offset: int, pieces: list[Piece]) -> None:
         self._part(offset, pieces)
 
-    def _part(self, offset: int, pieces: list[Bytes], *, ends: bool = False, broken: bool = False) -> None:
+    def _part(self, offset: int, pieces: list[Piece], *, ends: bool = False, broken: bool = False) -> None:
         parcel = Parcel(
             Kind.PART,
             pieces,
@@ -188,9 +195,13 @@ class Reader:
         self._starting = ends
         self._link.put(parcel)
 
-    def _pass_foreign(self, offset: int, pieces: list[Bytes]) -> None:
+    def _pass_foreign(self, offset: int, pieces: list[Piece]) -> None:
         if self._on_error == "pass":
             self._link.put(Parcel(Kind.FOREIGN, pieces, offset=offset))
+            return
+        for piece in pieces:
+            if isinstance(piece, KernelPiece):
+                piece.bytes()
 
     def _begins_with_message(self) -> bool:
         """Wait for the first bytes; nothing at all counts as messages."""

@@ -17,7 +17,9 @@ from ...endpoints.base import Bytes, Source
 from ...endpoints.local import source_error
 from ...limits import DEFAULT_LIMITS
 from .cancel import Cancel
+from .kernel import LEAST, KernelPiece, Ring
 from .links import Cancelled, Link
+from .parcels import Piece
 
 BIG = 256 << 10  # a message of this size gets a buffer of its own, so that it stands together
 _LEAST_READ = 4096
@@ -70,10 +72,14 @@ class Feed:
                 continue
             except OSError as error:
                 raise source_error(error, self.name) from error
-            self.has_ended = not found
-            self.arrived += found
-            self.arrived_at = monotonic()
+            self.count(found)
             return found
+
+    def count(self, found: int) -> None:
+        """Take note of bytes that arrived; 0: the end."""
+        self.has_ended = not found
+        self.arrived += found
+        self.arrived_at = monotonic()
 
 
 class PlaceFeed:
@@ -108,6 +114,9 @@ class PlaceFeed:
         self.arrived_at = monotonic()
         self._source.keep_from(self.arrived)
         return len(found)
+
+    def count(self, found: int) -> None:
+        """A place has no pipe."""
 
     def close(self) -> None:
         """Let go of the place."""
@@ -174,8 +183,8 @@ class Tape(Source):
         feed: Feed | PlaceFeed,
         link: Link,
         *,
-        foreign: Callable[[int, list[Bytes]], None],
-        overflow: Callable[[int, list[Bytes]], None],
+        foreign: Callable[[int, list[Piece]], None],
+        overflow: Callable[[int, list[Piece]], None],
         retain: int = DEFAULT_LIMITS.retained_bytes,
     ) -> None:
         self.name = feed.name
@@ -191,7 +200,9 @@ class Tape(Source):
         self._foreign = foreign
         self._overflow = overflow
         self._retain = retain
-        self._pieces: list[memoryview] = []
+        self.may_splice = False  # what nobody looks at need not come to memory
+        self._pieces: list[memoryview | KernelPiece] = []
+        self._ring = Ring(link.capacity)
         self._pool = Pool()
         self._buffer = memoryview(b"")  # what is being filled
         self._filled = 0
@@ -203,14 +214,22 @@ class Tape(Source):
         """Return bytes at `offset`, waiting for them; nothing at the end."""
         while offset >= self.position:
             # The last bytes may be skipped over; what is read beyond them is what was asked for.
-            if not self._more(offset - self.position + size):
+            if not self._more(offset - self.position, size):
                 return b""
         at = self.first
-        for piece in self._pieces:
+        for number, piece in enumerate(self._pieces):
             if offset < at + len(piece):
-                return piece[offset - at :]
+                return self._seen(number)[offset - at :]
             at += len(piece)
         raise AssertionError("a byte that is kept and not there")
+
+    def _seen(self, number: int) -> memoryview:
+        """Return a piece that is to be looked at, or cut."""
+        piece = self._pieces[number]
+        if isinstance(piece, KernelPiece):
+            piece = self._pieces[number] = memoryview(piece.bytes())
+            self._grows = self._grows and number < len(self._pieces) - 1
+        return piece
 
     def size(self) -> int | None:
         """Return where the input ended, once it has."""
@@ -225,28 +244,30 @@ class Tape(Source):
         return self.first
 
     def close(self) -> None:
-        """The feed belongs to its owner."""
+        """Let go of what waits outside of memory. The feed belongs to its owner."""
+        self._ring.close()
 
     # ---- what the reader asks
 
-    def take(self, offset: int, size: int) -> list[Bytes]:
+    def take(self, offset: int, size: int) -> list[Piece]:
         """Return and forget `size` bytes at `offset`, which is where the kept bytes begin."""
         assert offset == self.first
-        found: list[Bytes] = []
+        found: list[Piece] = []
         left = size
         while left:
             piece = self._pieces[0]
             if len(piece) <= left:
                 del self._pieces[0]
             else:
-                self._pieces[0] = piece[left:]
-                piece = piece[:left]
+                whole = self._seen(0)
+                piece, self._pieces[0] = whole[:left], whole[left:]
             found.append(piece)
             left -= len(piece)
         self.first += size
-        if size < BIG:
+        in_memory = [piece for piece in found if not isinstance(piece, KernelPiece)]
+        if size < BIG and len(in_memory) == len(found):
             # Small messages must not hold the large buffer that they happened to be read into.
-            return [b"".join(found)] if size else []
+            return [b"".join(in_memory)] if size else []
         return found
 
     @property
@@ -256,8 +277,13 @@ class Tape(Source):
 
     # ---- reading
 
-    def _more(self, wanted: int) -> bool:
-        """Read something; False at the end."""
+    def _more(self, gap: int, size: int) -> bool:
+        """Read something; False at the end.
+
+        Args:
+            gap: Bytes that nobody wants to look at.
+            size: Bytes after them that somebody does.
+        """
         if self.ended:
             return False
         if self.flowing:
@@ -268,7 +294,11 @@ class Tape(Source):
             self._link.room(self.kept, 1)  # nothing is held before us afterwards
             self._make_room()
             free = most
-        room = self._target(wanted)[:free]
+        if gap >= LEAST and self.may_splice and self._link.takes_kernel and not self.hunting:
+            moved = self._splice(min(gap, free))
+            if moved is not None:
+                return moved
+        room = self._target(gap + size)[:free]
         if not self.hunting:
             self._link.room(self.kept, len(room))
         found = self._feed.read_into(room)
@@ -276,7 +306,7 @@ class Tape(Source):
             self.ended = True
             return False
         start, self._filled = self._filled, self._filled + found
-        if self._grows and self._pieces:
+        if self._grows and self._pieces and not isinstance(self._pieces[-1], KernelPiece):
             self._pieces[-1] = self._buffer[start - len(self._pieces[-1]) : self._filled]
         else:
             self._pieces.append(self._buffer[start : self._filled])
@@ -284,10 +314,34 @@ class Tape(Source):
         self.position += found
         return True
 
+    def _splice(self, size: int) -> bool | None:
+        """Move bytes past memory; False at the end, None if they have to be read after all."""
+        last = self._pieces[-1] if self._pieces else None
+        if not isinstance(last, KernelPiece) or last.is_full:
+            last = self._ring.piece()
+            if last is None:
+                return None
+            self._pieces.append(last)
+        self._link.room(self.kept, size)
+        self._feed.wait()
+        found = last.fill_from(self._feed.descriptor, size)
+        if found is None and len(last):  # its slots are taken: small pieces came
+            last = self._ring.piece()
+            if last is None:
+                return None
+            self._pieces.append(last)
+            found = last.fill_from(self._feed.descriptor, size)
+        if found is None:
+            return None
+        self._feed.count(found)
+        self.ended = not found
+        self.position += found
+        return bool(found)
+
     def _target(self, wanted: int) -> memoryview:
         """Return where to read to: behind what was read last, or into another buffer."""
         left = self.total - self.kept if self.message == self.first else 0
-        if left > 0 and BIG <= self.total <= self._link.capacity:
+        if left > 0 and BIG <= self.total <= self._link.capacity and not self._link.takes_kernel:
             if len(self._buffer) - self._filled < left or len(self._pieces) > 1 or not self._grows:
                 self._move(self._pool.take(self.total + _SLACK))
             most = min(wanted, left + _SLACK)
@@ -300,7 +354,8 @@ class Tape(Source):
     def _move(self, buffer: memoryview) -> None:
         """Go on in another buffer, and take along what is kept."""
         at = 0
-        for piece in self._pieces:
+        for number in range(len(self._pieces)):
+            piece = self._seen(number)
             buffer[at : at + len(piece)] = piece
             at += len(piece)
         self._pieces = [buffer[:at]] if at else []

@@ -105,7 +105,7 @@ class WorkerStage(Stage):
         held = Held(self._memory)
         part: Parcel | None = parcel
         while part is not None:
-            for piece in part.pieces:
+            for piece in part.bytes:
                 held.add(bytes(piece))
             self.before.done(part)
             if part.ends:
@@ -121,7 +121,7 @@ class WorkerStage(Stage):
             whole = parcel.kind is not Kind.PART
             self._pass_on(ticket, [parcel] if whole else [], barrier=True)
             return
-        pieces: Sequence[Bytes] = parcel.pieces if held is None else [held.data()]
+        pieces: Sequence[Bytes] = parcel.bytes if held is None else [held.data()]
         try:
             ended = self._run(ticket, parcel, pieces)
             try:

@@ -15,6 +15,7 @@ from time import monotonic
 from ...endpoints.local import source_error
 from ...errors import SourceError
 from .cancel import Cancel
+from .kernel import KernelPiece
 from .links import Cancelled, Link
 from .parcels import Parcel
 
@@ -63,8 +64,28 @@ class Writer:
 
     def write(self, parcel: Parcel) -> None:
         """Write one parcel. Errors as `run`."""
-        waiting = [memoryview(piece) for piece in parcel.pieces]
         self.between = False
+        waiting: list[memoryview] = []
+        for piece in parcel.pieces:
+            if isinstance(piece, KernelPiece):
+                self._write(waiting)
+                waiting = []
+                self._pour(piece)
+            else:
+                waiting.append(memoryview(piece))
+        self._write(waiting)
+        if parcel.ends and not parcel.broken:
+            self.between = True
+            self.messages += 1
+
+    def _pour(self, piece: KernelPiece) -> None:
+        while len(piece):
+            try:
+                self._link.advanced(piece.pour_into(self._descriptor))
+            except BlockingIOError:
+                self._wait()
+
+    def _write(self, waiting: list[memoryview]) -> None:
         while waiting:
             try:
                 written = os.writev(self._descriptor, waiting[:_IOV_MAX])
@@ -80,9 +101,6 @@ class Writer:
                 written -= len(waiting.pop(0))
             if written:
                 waiting[0] = waiting[0][written:]
-        if parcel.ends and not parcel.broken:
-            self.between = True
-            self.messages += 1
 
     def _wait(self) -> None:
         poller = select.poll()
