@@ -21,6 +21,7 @@ SCRIPTS = (
     "salvage",
     "tail_latency",
     "remote",
+    "pipe",
     "startup",
     "memory",
 )
