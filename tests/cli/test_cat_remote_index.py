@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,9 @@ import pytest
 
 from tests.cli.here import tgmtool
 from tests.operations.streams import buffered
-from tests.processes import Running
+from tests.processes import Running, wait_until
 from tests.processes import tgmtool as run_tgmtool
-from tests.servers import HttpPlace, status
+from tests.servers import HttpPlace, stalled, status
 
 SHAPE = (90, 90)
 WHOLE = b"".join(buffered([i], shape=SHAPE) for i in range(40))
@@ -176,6 +177,19 @@ def test_a_file_is_not_followed_here(place: HttpPlace, tmp_path: Path) -> None:
     assert "tail -f" in done.err
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("words", ["--offset 0", "--object 0 --as raw"])
+def test_an_interrupted_fetch_leaves_nothing(tmp_path: Path, number: signal.Signals, words: str) -> None:
+    with HttpPlace(buffered([0], shape=(300, 300))) as place:
+        place.faults = dict.fromkeys(range(1, 9), stalled(100))
+        with Running("cat-remote", *words.split(), "-o", tmp_path / "x", place.url) as process:
+            wait_until(lambda: len(place.log) > 1, "the second request")
+            process.signal(number)
+            assert process.wait() == 128 + number
+            assert process.errors == ""
+    assert os.listdir(tmp_path) == []
+
+
 # ---- options that reach
 
 REACHING = ("cat-remote", "scan", "validate")
@@ -195,8 +209,6 @@ def test_every_reader_takes_the_options_that_reach(place: HttpPlace, tmp_path: P
 
 
 def test_progress_is_shown_when_it_is_asked_for(place: HttpPlace) -> None:
-    from tests.servers import stalled
-
     place.faults = {1: stalled(1000)}
     words = ("cat-remote", "--progress", "always", "--timeout", "1500ms", "--offset", "0", place.url)
     done = run_tgmtool(*words)

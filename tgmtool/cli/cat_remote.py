@@ -19,7 +19,7 @@ from ..operations.stored import OutsideRange
 from ..operations.wanted import Wanted, can_follow, parse_messages, parse_ranges
 from . import exits, options
 from .console import Console
-from .exits import UsageError
+from .exits import Stopped, UsageError
 from .render import Listing
 from .taking import How, Taking
 
@@ -136,6 +136,8 @@ def command(
         How(verify=verify, restore=restore, jobs=jobs, limits=limits, index_at=index),
         progress="never" if console.quiet or follow else progress,
     )
+    if not follow:
+        exits.on_signals(_stop)
     if offset is not None or length is not None:
         if wanted != Wanted() or as_ not in {None, "raw"} or list_ or plan:
             raise UsageError("--offset and --length take bytes as they are: nothing else can be chosen")
@@ -187,6 +189,10 @@ def command(
     if stats:
         run.report(payload=not list_ and not plan and chosen is not None)
     raise typer.Exit(exits.highest(run.statuses))
+
+
+def _stop(reason: Stopped) -> None:
+    raise reason
 
 
 def _check_follow(

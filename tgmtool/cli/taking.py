@@ -95,7 +95,7 @@ class Taking:
     def copy(self, places: list[str], sink: Sink, offset: int, length: int | None) -> None:
         """Write bytes as they stand there."""
         for place in places:
-            with self._opened(place, length) as source:
+            with self._opened(place, length, offset) as source:
                 for piece in pieces_of(source, offset, length):
                     sink.write([piece])
                     self._copied += len(piece)
@@ -115,8 +115,10 @@ class Taking:
         )
 
     @contextmanager
-    def _opened(self, name: str, expected: int | None = None) -> Iterator[Source]:
+    def _opened(self, name: str, length: int | None = 0, offset: int = 0) -> Iterator[Source]:
+        """Open a place of which `length` bytes (None: all) behind `offset` will be read; 0: nobody knows."""
         source = open_source(name, mapped=True, access=self._access)
+        expected = (source.size() or 0) - offset if length is None else length
         shown = isinstance(source, RemoteSource) and self._progress != "never"
         try:
             with _meter(source, expected, self._progress) if shown else nullcontext():
@@ -227,10 +229,10 @@ class Taking:
 
 
 @contextmanager
-def _meter(source: Source, expected: int | None, when: str) -> Iterator[None]:
+def _meter(source: Source, expected: int, when: str) -> Iterator[None]:
     """Show how far reading has come, from a thread of its own: reading itself waits."""
     assert isinstance(source, RemoteSource)
-    meter = Progress(expected or 0, 1, when)
+    meter = Progress(max(expected, 0), 1, when)
     over = threading.Event()
 
     def show() -> None:
