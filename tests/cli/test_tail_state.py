@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.here import tgmtool
+from tests.cli.test_schemas import check
 from tests.operations.producers import places_in
 from tests.operations.streams import append, buffered, numbered, spoken
 from tests.operations.test_tail_streams import put
@@ -58,7 +59,10 @@ def test_how_it_ends(tmp_path: Path, data: bytes, words: str, status: int, said:
     if "--from" not in words:
         words += " -n +1"
     done = tgmtool("tail", "-j", *words.split(), "a.tgm", cwd=tmp_path)
-    reasons = [json.loads(line).get("reason", "") for line in done.lines]
+    rows = [json.loads(line) for line in done.lines]
+    for row in rows:
+        check("tail-object" if "_status" in row else "tail-event", row)
+    reasons = [row.get("reason", "") for row in rows]
     assert done.status == status
     assert "\x1b" not in done.err
     assert said in done.err or said in " ".join(reasons)

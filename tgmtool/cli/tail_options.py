@@ -102,7 +102,7 @@ StateEvery = Annotated[
     typer.Option(
         "--state-every",
         metavar="DUR",
-        help="Write the state at most so often; 0 for each unit [1s; with --exec, 0].",
+        help="Write state and acknowledgments at most so often; 0: for each unit [1s; with --exec, 0].",
     ),
 ]
 StateReset = Annotated[bool, typer.Option("--state-reset", help="Forget what --state remembers.")]

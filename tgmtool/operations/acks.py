@@ -21,7 +21,6 @@ from .scan import Scanner
 
 CHAN = "sync"
 EVERY_BYTES = 64 << 20
-EVERY_SECONDS = 1.0
 
 
 class Acks:

@@ -44,7 +44,7 @@ class Choices:
         state: File that remembers how far everything was handed out. A unit counts as taken when the
             next one is asked for. It is written at most every `state_period` seconds, and at the end.
         state_reset: Forget what it holds.
-        state_period: Seconds; 0 for each unit.
+        state_period: Seconds; 0 for each unit. For `ack` too, which is written every 64 MiB besides.
         ack: File to which acknowledgments are written whenever the state would be.
         ack_sender: Who acknowledges.
         flush: Called before state and acknowledgments are written: makes durable what was taken.

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..messages.stream import Sender
-from .acks import EVERY_BYTES, EVERY_SECONDS, Acks
+from .acks import EVERY_BYTES, Acks
 from .choices import Choices
 from .cursor import StateFile, refused
 from .tracks import Track
@@ -35,7 +35,7 @@ class Keeper:
         self._dirty = False
         self._written = time.monotonic()
         self._size = 0  # bytes that were taken when it was written
-        self._period = choices.state_period if choices.state else EVERY_SECONDS
+        self._period = choices.state_period
         if choices.state is not None:
             self._state = StateFile(choices.state, reset=choices.state_reset)
         try:
