@@ -123,7 +123,7 @@ complete -c tgmtool -n '__tgmtool_in tail' -l forever -d 'Do not stop when the s
 complete -c tgmtool -n '__tgmtool_in tail' -l any -d 'Of several files, stop when the first has ended'
 complete -c tgmtool -n '__tgmtool_in tail' -l commit -x -a 'inplace rename sentinel' -d 'A file in a folder is whole by: rename, or sentinel (NAME.done)'
 complete -c tgmtool -n '__tgmtool_in tail' -l state -r -F -d 'Remember how far it came, and go on there after a restart'
-complete -c tgmtool -n '__tgmtool_in tail' -l state-every -x -d 'Write the state at most so often'
+complete -c tgmtool -n '__tgmtool_in tail' -l state-every -x -d 'Write state and acknowledgments at most so often'
 complete -c tgmtool -n '__tgmtool_in tail' -l state-reset -d 'Forget what --state remembers'
 complete -c tgmtool -n '__tgmtool_in tail' -l ack -r -F -d 'Acknowledge there what is durable here, for encode --wait-ack'
 complete -c tgmtool -n '__tgmtool_in tail' -l ack-sender -x -d 'Who acknowledges, if several do'
