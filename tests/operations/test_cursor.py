@@ -6,9 +6,11 @@ import json
 import os
 import random
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tgmtool
@@ -16,6 +18,7 @@ from tests.operations.streams import append, buffered, numbered, object_ends, sp
 from tests.operations.test_tail import awaiting, events_of, waiting
 from tests.operations.test_tail_streams import put
 from tgmtool import CannotResume, DataObject, Message, Notice, SourceError
+from tgmtool.endpoints.local import FileSource
 from tgmtool.operations.choices import Choices
 from tgmtool.operations.tail import Tail, follow
 
@@ -313,3 +316,32 @@ def test_a_state_that_can_be_written_no_more_is_an_error_and_what_it_held_still_
     os.rename(path.with_name("elsewhere"), folder)
     assert kept.read_bytes() == before
     assert steps_of(there(path, str(kept))) == list(range(10))
+
+
+def test_growth_by_one_object_costs_that_object_and_not_the_file(
+    path: Path, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(tgmtool.encode([(np.zeros(4 << 20, "<f4"), {})]) * 4)
+    read: list[int] = []
+    real = FileSource.read_at
+
+    def counted(self: FileSource, offset: int, size: int) -> Any:
+        found = real(self, offset, size)
+        read.append(len(found))
+        return found
+
+    with closing(
+        Tail([str(path)], Choices(follow=True, start="end", state=state, state_period=0.0))
+    ) as steps:
+        assert list(steps.look()) == []
+        monkeypatch.setattr(FileSource, "read_at", counted)
+        append(path, buffered([1]))
+        assert steps_of(steps.look()) == [1]
+        assert sum(read) < 10_000
+        read.clear()
+        assert list(steps.look()) == []
+        assert sum(read) < 1_000
+    read.clear()
+    append(path, buffered([2]))
+    assert steps_of(there(path, state)) == [2]
+    assert sum(read) < 20_000
