@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         PayloadError,
         SourceError,
         TgmError,
+        TimeLimit,
         TruncatedError,
     )
     from .limits import Limits
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from .operations.read import decode, encode, read, write
     from .operations.salvage import SalvagePlan, salvage
     from .operations.scan import scan
-    from .operations.tail import TimeLimit, atail, tail
+    from .operations.tail import atail, tail
     from .operations.validate import Policy, validate
     from .operations.writer import StreamWriter, Style
 
@@ -60,6 +61,7 @@ _HOMES = {
         "PayloadError",
         "SourceError",
         "TgmError",
+        "TimeLimit",
         "TruncatedError",
     ),
     "limits": ("Limits",),
@@ -76,7 +78,7 @@ _HOMES = {
     "operations.read": ("decode", "encode", "read", "write"),
     "operations.salvage": ("SalvagePlan", "salvage"),
     "operations.scan": ("scan",),
-    "operations.tail": ("TimeLimit", "atail", "tail"),
+    "operations.tail": ("atail", "tail"),
     "operations.validate": ("Policy", "validate"),
     "operations.writer": ("StreamWriter", "Style"),
 }

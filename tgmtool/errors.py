@@ -196,3 +196,7 @@ class ReferenceRefused(TgmError):
 
 class NameRefused(TgmError, ValueError):
     """Metadata cannot become a file name; says which message, which key, and why."""
+
+
+class TimeLimit(TgmError):
+    """A time limit passed: nothing new for too long, or too long in all; the text names the limit."""

@@ -18,10 +18,9 @@ import pytest
 import tgmtool
 from tests.operations.pipelines import messages, nothing_left, run
 from tgmtool import Message
-from tgmtool.errors import FormatError
+from tgmtool.errors import FormatError, TimeLimit
 from tgmtool.operations.pipe.engine import PipeReport
 from tgmtool.operations.pipe.failures import StageFailed
-from tgmtool.operations.tail import TimeLimit
 
 STREAM = messages(12, 60_000)
 DATA = b"".join(STREAM)

@@ -18,6 +18,7 @@ from ..errors import (
     ReferenceRefused,
     SourceError,
     TgmError,
+    TimeLimit,
     TruncatedError,
 )
 
@@ -87,8 +88,6 @@ def highest(statuses: Iterable[int]) -> int:
 
 def status_of(error: BaseException) -> int:
     """Return the exit status for an error."""
-    from ..operations.tail import TimeLimit
-
     kinds: tuple[tuple[type[BaseException], int], ...] = (
         (UsageError, USAGE),
         (TimeLimit, TIME_LIMIT),

@@ -145,7 +145,7 @@ class Credit:
                 self._watch.wait(pause)
 
     def _too_late(self) -> Exception:
-        from .tail import TimeLimit
+        from ..errors import TimeLimit
 
         handover = self._handover
         window = "" if handover.window is None else f"; the window is {handover.window} bytes"

@@ -15,7 +15,7 @@ from ..endpoints import STDIO, is_remote, shown
 from ..endpoints.base import Source
 from ..endpoints.stdio import StreamSource
 from ..endpoints.watch import Watch, watch
-from ..errors import SourceError, TgmError
+from ..errors import SourceError, TgmError, TimeLimit
 from ..messages.spans import Notice
 from ..messages.stream import Place
 from .choices import UNITS, Choices
@@ -25,10 +25,6 @@ from .keeper import Keeper
 from .lifelines import lifelines_of
 from .starts import check_start
 from .tracks import Track, is_pipe, key_of
-
-
-class TimeLimit(TgmError):
-    """A time limit of `tail` passed: nothing new for too long, or too long in all."""
 
 
 class Tail:

@@ -11,9 +11,10 @@ from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any
 
+from ..errors import TimeLimit
 from .choices import Choices
 from .follow import Found
-from .steps import Tail, TimeLimit
+from .steps import Tail
 
 __all__ = ["Tail", "TimeLimit", "afollow", "atail", "follow", "tail"]
 

@@ -18,10 +18,9 @@ from time import monotonic
 from typing import NamedTuple
 
 from ...endpoints.base import Bytes
-from ...errors import FormatError, FramingError, TgmError, TruncatedError
+from ...errors import FormatError, FramingError, TgmError, TimeLimit, TruncatedError
 from ...messages.stream import ERROR, Place, Sender
 from ..markers import marker, now
-from ..tail import TimeLimit
 from ..transforms.base import Unit
 from .choices import LinkState, PipeChoices
 from .failures import Interrupted, StageFailed

@@ -42,7 +42,9 @@ class Process:
             raise StageFailed(f"{label}: no such command ({words[0]})", stage=stage) from None
         except (OSError, ValueError) as error:
             text = describe(error) if isinstance(error, OSError) else str(error)
-            raise StageFailed(f"{label}: cannot be started: {text}", stage=stage) from None
+            is_file = os.path.isfile(words[0])
+            hint = f"; a file is read with '@merge {words[0]}', or as stdin" if is_file else ""
+            raise StageFailed(f"{label}: cannot be started: {text}{hint}", stage=stage) from None
         self.pid = self._process.pid
         self.status: int | None = None  # as `subprocess` has it, once it ended
         self._reaped = False

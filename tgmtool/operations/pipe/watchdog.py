@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ..tail import TimeLimit
+from ...errors import TimeLimit
 from .process_stage import ProcessStage
 from .stages import Stage
 from .worker_stage import WorkerStage

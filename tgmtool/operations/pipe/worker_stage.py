@@ -12,8 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ...endpoints.base import Bytes
-from ...errors import FormatError
-from ..tail import TimeLimit
+from ...errors import FormatError, TimeLimit
 from .cancel import Cancel
 from .failures import StageFailed, ending, shell_status
 from .held import Held
