@@ -133,7 +133,7 @@ def test_no_chain_of_links_locks_up_whatever_the_sizes(depth: int | None) -> Non
     sizes_of_links = (1, 2, 5)
     for count in (1, 2, 3):
         for capacities in itertools.product(sizes_of_links, repeat=count):
-            for sizes in itertools.product((1, 2, 4, 7), repeat=3):
+            for sizes in itertools.product((1, 4, 7), repeat=3):
                 assert sum(passed(capacities, sizes, depth)) == sum(sizes)
 
 

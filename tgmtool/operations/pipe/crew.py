@@ -18,15 +18,15 @@ from time import monotonic
 from typing import NamedTuple
 
 from ...endpoints.base import Bytes
-from ...errors import FormatError, FramingError, TgmError, TimeLimit, TruncatedError
-from ...messages.stream import ERROR, Place, Sender
-from ..markers import marker, now
+from ...errors import FramingError, TgmError
+from ...messages.stream import Place
 from ..transforms.base import Unit
 from .choices import LinkState, PipeChoices
-from .failures import Interrupted, StageFailed
+from .failures import Interrupted
+from .goodbye import error_marker
 from .links import Link
 from .listener import Listener, Said
-from .parcels import Kind, Parcel
+from .parcels import Parcel
 from .process_stage import ProcessStage
 from .reader import Reader, is_error
 from .set_aside import SetAside
@@ -36,7 +36,6 @@ from .watchdog import Watchdog
 
 _KILLED_AFTER = 2.0  # seconds in which a thread ends whose processes were killed
 _PERIOD = 0.05  # between two looks where the system has no descriptor that says that a process ended
-_LONGEST_TEXT = 500
 
 
 class Hooks(NamedTuple):
@@ -204,19 +203,8 @@ class Crew:
     def error_marker(self) -> Parcel:
         """Return the message that tells whoever reads that the pipeline failed."""
         assert self.failure is not None
-        error = self.failure.error
         seen = next((reader.first_place for reader in self._readers if reader.first_place), None)
-        who = (
-            seen.who._replace(sender=self.choices.name)
-            if seen
-            else Sender(self._run_id, sender=self.choices.name)
-        )
-        text = str(error)[:_LONGEST_TEXT].encode("ascii", "backslashreplace").decode()
-        rest = {"time": now(), "code": _code_of(error), "msg": text}
-        if isinstance(error, StageFailed) and error.status is not None:
-            rest["exit"] = error.status  # type: ignore[assignment]  # a map of anything
-        data = marker(Place(who, 0, ERROR, rest))
-        return Parcel(Kind.MESSAGE, (data,), is_marker=True)
+        return error_marker(self.failure.error, seen, self._run_id, self.choices.name)
 
     # ---- from the beginning to the end
 
@@ -417,15 +405,3 @@ class Crew:
                 )
             )
         return found
-
-
-def _code_of(error: Exception) -> str:
-    """Return the token for `code` of an error marker."""
-    kinds: tuple[tuple[type[Exception], str], ...] = (
-        (TruncatedError, "input_cut"),
-        (FormatError, "input_damaged"),
-        (TimeLimit, "time_limit"),
-        (Interrupted, "interrupted"),
-        (StageFailed, "stage_failed"),
-    )
-    return next((code for kind, code in kinds if isinstance(error, kind)), "failed")
