@@ -299,7 +299,7 @@ complete -c tgmtool -n '__tgmtool_in cat-remote' -l index -x -d 'Find what -w me
 complete -c tgmtool -n '__tgmtool_in cat-remote' -l follow -d 'Wait for more: an object that grows or is replaced'
 complete -c tgmtool -n '__tgmtool_in cat-remote' -s s -l sleep -x -d 'With --follow: look so often'
 complete -c tgmtool -n '__tgmtool_in cat-remote' -l reconnect-timeout -x -d 'Following a URL: give up when nobody answered for so long'
-complete -c tgmtool -n '__tgmtool_in cat-remote' -l progress -x -a 'auto always never' -d 'How far it has come: auto (a terminal), always, never'
+complete -c tgmtool -n '__tgmtool_in cat-remote' -l progress -x -d 'How far it has come: auto (a terminal), always, never'
 complete -c tgmtool -n '__tgmtool_in cat-remote' -s J -l jobs -x -d 'Threads of a codec'
 complete -c tgmtool -n '__tgmtool_in cat-remote' -l stats -d 'Say on stderr how many bytes and requests it took'
 complete -c tgmtool -n '__tgmtool_in cat-remote' -l max-bytes -x -d 'Read no more of a URL'

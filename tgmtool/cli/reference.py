@@ -40,7 +40,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     **{f"{command} --format": FORMATS for command in ("tail", "scan", "cat-remote")},
     "validate --format": tuple(REPORT_FORMATS),
     "--as": tuple(ARRAY_FORMATS),
-    "--progress": ("auto", "always", "never"),
+    **{f"{command} --progress": ("auto", "always", "never") for command in ("validate", "pipe")},
     "--unit": UNITS,
     "--match": _MATCHES,
     "--encoding": codecs.names(codecs.ENCODING),
