@@ -17,6 +17,9 @@ from .cursor import StateFile, refused
 from .tracks import Track
 
 
+_IDLE_PERIOD = 0.01  # seconds between two acknowledgments when there is nothing else to do
+
+
 class Keeper:
     """Keeps state and acknowledgments, as far as they are asked for.
 
@@ -85,9 +88,15 @@ class Keeper:
         """It is time to write, whenever that was done last."""
         self._written = -self._period
 
-    def pause(self) -> float:
-        """Return the seconds until it is time to write."""
-        return self._written + self._period - time.monotonic()
+    def pause(self, *, idle: bool = False) -> float:
+        """Return the seconds until it is time to write.
+
+        Args:
+            idle: Everything was read. Whoever wrote it may wait for our word before there is more.
+        """
+        soon = idle and self._acks is not None
+        period = min(self._period, _IDLE_PERIOD) if soon else self._period
+        return self._written + period - time.monotonic()
 
     def write(self, tracks: Iterable[Track]) -> None:
         """Write down how far all places are, if anything was taken since the last time.

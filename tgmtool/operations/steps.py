@@ -195,7 +195,7 @@ class Tail:
                 self._watch.add(track.watched)
             _check_sender(track)
         ended = any(track.has_ended() for track in self._tracks)
-        if self._keeper.is_needed and (ended or self._keeper.pause() <= 0):
+        if self._keeper.is_needed and (ended or self._keeper.pause(idle=True) <= 0):
             self._keeper.write(self._tracks)
         self.on_look()
 
@@ -244,7 +244,7 @@ class Tail:
         if choices.idle_timeout is not None:
             pauses.append(self.newest + choices.idle_timeout - now)
         if self._keeper.is_needed:
-            pauses.append(self._keeper.pause())
+            pauses.append(self._keeper.pause(idle=True))
         pauses += [lifeline.pause for lifeline in self._lifelines]
         pauses += [track.pause for track in self._tracks if track.pause is not None]
         return max(min(pauses), 0.001)
