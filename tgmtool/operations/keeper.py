@@ -16,7 +16,6 @@ from .choices import Choices
 from .cursor import StateFile, refused
 from .tracks import Track
 
-
 _IDLE_PERIOD = 0.01  # seconds between two acknowledgments when there is nothing else to do
 
 
