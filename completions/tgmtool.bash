@@ -63,7 +63,7 @@ _tgmtool() {
             'tail --until-exists') _tgmtool_files any "$typed"; return ;;
             'tail --unit') _tgmtool_words 'object message frame' "$typed"; return ;;
             'tail --from') _tgmtool_words 'start end offset:' "$typed"; return ;;
-            'tail --commit') _tgmtool_words 'inplace rename sentinel' "$typed"; return ;;
+            'tail --commit') _tgmtool_words 'rename sentinel' "$typed"; return ;;
             'tail --state') _tgmtool_files any "$typed"; return ;;
             'tail --ack') _tgmtool_files any "$typed"; return ;;
             'tail --format') _tgmtool_words 'table tsv csv ndjson json' "$typed"; return ;;

@@ -121,7 +121,7 @@ complete -c tgmtool -n '__tgmtool_in tail' -l producers -x -d 'So many senders m
 complete -c tgmtool -n '__tgmtool_in tail' -l require-end -d 'A stream that stops without its end is incomplete (5)'
 complete -c tgmtool -n '__tgmtool_in tail' -l forever -d 'Do not stop when the stream has ended'
 complete -c tgmtool -n '__tgmtool_in tail' -l any -d 'Of several files, stop when the first has ended'
-complete -c tgmtool -n '__tgmtool_in tail' -l commit -x -a 'inplace rename sentinel' -d 'A file in a folder is whole by: rename, or sentinel (NAME.done)'
+complete -c tgmtool -n '__tgmtool_in tail' -l commit -x -a 'rename sentinel' -d 'A file in a folder is whole by: rename, or sentinel (NAME.done)'
 complete -c tgmtool -n '__tgmtool_in tail' -l state -r -F -d 'Remember how far it came, and go on there after a restart'
 complete -c tgmtool -n '__tgmtool_in tail' -l state-every -x -d 'Write state and acknowledgments at most so often'
 complete -c tgmtool -n '__tgmtool_in tail' -l state-reset -d 'Forget what --state remembers'

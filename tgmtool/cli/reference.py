@@ -19,6 +19,7 @@ import typer
 from .. import __version__, codecs
 from ..limits import Limits
 from ..operations.arrays import FORMATS as ARRAY_FORMATS
+from ..operations.inbox import COMMITS as INBOX_COMMITS
 from ..operations.inputs import READERS
 from ..operations.numbering import ENDS, MODES
 from ..operations.outputs import COMMITS, FSYNCS
@@ -47,7 +48,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     "--filter": codecs.names(codecs.FILTER),
     "--compression": codecs.names(codecs.COMPRESSION),
     "--layout": LAYOUTS,
-    "--commit": COMMITS,
+    "encode --commit": COMMITS,
+    "tail --commit": INBOX_COMMITS,
     "--fsync": FSYNCS,
     "--group": ("all", "file"),
     "--end": ENDS,
