@@ -7,7 +7,8 @@ that stay never pass through Python where the source is a regular file.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol, TypeVar
 
 from ..endpoints import STDIO, local_path, open_source
@@ -18,6 +19,7 @@ from ..errors import SourceError
 
 MIN_AGE = 10.0  # seconds: what changed since is perhaps still being written
 _CHUNK = 1 << 20
+_FLUSH_PERIOD = 0.01  # seconds
 
 
 class Range(NamedTuple):
@@ -132,24 +134,44 @@ def write_copy(
             before = settled(source, min_age, force=force)
             made = _mapped(source, plan)
             same_as(source, before)
-            write_segments(source, made.segments, sink)
-            _checked(sink, lambda copy: check(copy, made))
+            with _on_its_way(sink):
+                write_segments(source, made.segments, sink)
+                _checked(sink, lambda copy: check(copy, made))
             same_as(source, before)
         finally:
             source.close()
     return made
 
 
-def _checked(sink: FileSink, check: Callable[[Source], None]) -> None:
-    """Have the new file looked at while it is on its way to the disk."""
-    from concurrent.futures import ThreadPoolExecutor
+@contextmanager
+def _on_its_way(sink: FileSink) -> Iterator[None]:
+    """Send what is written to the disk while more is written, and while it is looked at.
 
+    Raises:
+        SourceError: The disk failed. It is not asked again: what it holds is uncertain.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Event
+
+    done = Event()
+
+    def flush() -> None:
+        while not done.wait(_FLUSH_PERIOD):
+            sink.sync()
+
+    with ThreadPoolExecutor(1) as pool:
+        flushing = pool.submit(flush)
+        try:
+            yield
+        finally:
+            done.set()
+        flushing.result()  # closing the sink does it once more: then there is little left to do
+
+
+def _checked(sink: FileSink, check: Callable[[Source], None]) -> None:
     copy = FileSource(os.dup(sink.descriptor), sink.path)
     try:
-        with ThreadPoolExecutor(1) as pool:
-            durable = pool.submit(sink.sync)
-            _mapped(copy, check)
-            durable.result()  # closing the sink does it again: then there is little left to do
+        _mapped(copy, check)
     finally:
         copy.close()
 
