@@ -337,17 +337,22 @@ Seen = MessageBegan | FrameBegan | FrameEnded | MessageEnded | Data | Lost | Ref
 
 
 def deliver(
-    decoder: Decoder, data: bytes, chunks: Iterable[int] | None = None, *, resync: bool = True
+    decoder: Decoder,
+    data: bytes,
+    chunks: Iterable[int] | None = None,
+    *,
+    resync: bool = True,
+    assume_dead: bool = False,
 ) -> Iterator[Event]:
     """Yield the events of `data`, delivered in pieces of `chunks` bytes, over and over; whole if not given.
 
-    Any error but damage that `resync` is to pass is raised. What the decoder promised never to ask for
-    again is held against it.
+    Any error but damage that `resync` is to pass, or a cut that `assume_dead` is to, is raised. What the
+    decoder promised never to ask for again is held against it.
     """
     sizes = cycle([max(len(data), 1)] if chunks is None else chunks)
     view = memoryview(data)
     lowest = 0
-    while (event := _next_event(decoder, resync=resync)) is not END:
+    while (event := _next_event(decoder, resync=resync, assume_dead=assume_dead)) is not END:
         if event is NEED_DATA:
             at = decoder.next_offset
             assert at >= lowest, f"byte {at} is wanted, but {lowest} was promised to be the lowest"
@@ -361,23 +366,28 @@ def deliver(
             yield event
 
 
-def _next_event(decoder: Decoder, *, resync: bool) -> Event | Signal:
+def _next_event(decoder: Decoder, *, resync: bool, assume_dead: bool) -> Event | Signal:
     while True:
         try:
             return decoder.next_event()
         except FramingError as error:
-            if not resync or isinstance(error, TruncatedError):
+            if not (assume_dead if isinstance(error, TruncatedError) else resync):
                 raise
-            decoder.resync()
+            decoder.resync(assume_dead=assume_dead)
 
 
 def events_of(
-    data: bytes, chunks: Iterable[int] | None = None, *, decoder: Decoder | None = None, resync: bool = True
+    data: bytes,
+    chunks: Iterable[int] | None = None,
+    *,
+    decoder: Decoder | None = None,
+    resync: bool = True,
+    assume_dead: bool = False,
 ) -> list[Seen]:
     """Return what a decoder says about `data`, comparable: pieces of a body joined, errors as the last."""
     found: list[Seen] = []
     try:
-        for event in deliver(decoder or Decoder(), data, chunks, resync=resync):
+        for event in deliver(decoder or Decoder(), data, chunks, resync=resync, assume_dead=assume_dead):
             found.append(_comparable(event))
             if len(found) > 1 and isinstance(found[-1], Data) and isinstance(found[-2], Data):
                 later = found.pop()

@@ -66,6 +66,7 @@ class TruncatedError(FramingError, EOFError):
         available: Bytes of it that are there.
         expected: Bytes it needs at least, as far as its own lengths say; None when it does not say.
         zero_tail: The last bytes are zeros up to the end: space that was reserved but not written.
+        whole_until: Its whole frames end before here (bytes from the start of the source).
     """
 
     default_code = "truncated"
@@ -79,6 +80,7 @@ class TruncatedError(FramingError, EOFError):
         available: int,
         expected: int | None = None,
         zero_tail: bool = False,
+        whole_until: int | None = None,
     ) -> None:
         code = "zero_tail" if zero_tail else "incomplete_tail"
         super().__init__(text, offset=offset, section="3.2", code=code)
@@ -86,6 +88,7 @@ class TruncatedError(FramingError, EOFError):
         self.available = available
         self.expected = expected
         self.zero_tail = zero_tail
+        self.whole_until = message_offset if whole_until is None else whole_until
 
 
 class MetadataError(FormatError):

@@ -19,7 +19,13 @@ WINDOW = 4096  # of sources that can be asked again: enough for a message's head
 
 
 def drive(
-    source: Source, decoder: Decoder, *, resync: bool = False, to_end: bool = True, window: int = CHUNK
+    source: Source,
+    decoder: Decoder,
+    *,
+    resync: bool = False,
+    assume_dead: bool = False,
+    to_end: bool = True,
+    window: int = CHUNK,
 ) -> Iterator[Event]:
     """Yield the events of `source` until it ends.
 
@@ -27,17 +33,19 @@ def drive(
         source: Where the bytes come from.
         decoder: Fresh, or where an earlier call left it.
         resync: Go on after damage with the next whole message; otherwise raise.
+        assume_dead: After a message that is cut, too, if a whole one stands behind its last whole frame.
         to_end: What is there is all there will be. Otherwise return when there is nothing more
             *now*, in a state in which a later call goes on.
         window: Bytes to read at least, in one go.
 
     Raises:
         FramingError: Damage, without `resync`.
-        TruncatedError: With `to_end`, the source stops inside a message.
+        TruncatedError: With `to_end`, the source stops inside a message; with `assume_dead`, behind
+            which there is no whole one.
         SourceError: The source failed.
     """
     reading = _Reading(window)
-    while (event := _next_event(decoder, source, resync=resync)) is not Signal.END:
+    while (event := _next_event(decoder, source, resync, assume_dead)) is not Signal.END:
         if event is Signal.NEED_DATA:
             offset = decoder.next_offset
             if chunk := source.read_at(offset, reading.size_at(offset, decoder.wanted)):
@@ -68,11 +76,17 @@ class AsyncSource(Protocol):
 
 
 async def adrive(
-    source: AsyncSource, decoder: Decoder, *, resync: bool = False, to_end: bool = True, window: int = CHUNK
+    source: AsyncSource,
+    decoder: Decoder,
+    *,
+    resync: bool = False,
+    assume_dead: bool = False,
+    to_end: bool = True,
+    window: int = CHUNK,
 ) -> AsyncIterator[Event]:
     """As `drive`, for sources that are awaited. Cancelling leaves the decoder between two events."""
     reading = _Reading(window)
-    while (event := _next_event(decoder, source, resync=resync)) is not Signal.END:
+    while (event := _next_event(decoder, source, resync, assume_dead)) is not Signal.END:
         if event is Signal.NEED_DATA:
             offset = decoder.next_offset
             if chunk := await source.read_at_async(offset, reading.size_at(offset, decoder.wanted)):
@@ -86,12 +100,21 @@ async def adrive(
             yield event
 
 
-def _next_event(decoder: Decoder, source: Source | AsyncSource, *, resync: bool) -> Event | Signal:
+def _next_event(
+    decoder: Decoder,
+    source: Source | AsyncSource,
+    resync: bool,
+    assume_dead: bool,
+) -> Event | Signal:
     while True:
         try:
             event = decoder.next_event()
         except TruncatedError as error:
-            raise named(error, source.name) from None
+            named(error, source.name)
+            if not assume_dead:
+                raise
+            decoder.resync(assume_dead=True)  # raises it again when there is nothing behind it
+            continue
         except FramingError as error:
             named(error, source.name)
             if not resync:

@@ -47,8 +47,9 @@ class Decoder:
     Call `next_event` until it returns `NEED_DATA`, then deliver bytes with `receive_data`, or say
     with `receive_eof` that there are no more; `END` is returned when the input ended between messages.
     `next_event` raises `FramingError` at damage and `TruncatedError` when the input ends inside a
-    sound message, and goes on raising it; after damage (not after a cut) `resync` looks for the
-    next whole message, which is announced by a `Damaged` event.
+    sound message, and goes on raising it; after damage `resync` looks for the next whole message,
+    which is announced by a `Damaged` event. After a cut it does so only when it is told that nobody
+    finishes the message: what looks like messages may be its payload.
 
     Args:
         offset: Where the first delivered byte stands (bytes from the start of the source).
@@ -183,11 +184,29 @@ class Decoder:
             self._digest = None
             self._skipped = True
 
-    def resync(self) -> None:
-        """After a FramingError, look for the next message that is whole and sound."""
+    @property
+    def whole_until(self) -> int:
+        """Where the whole frames of the open message end, at most (bytes from the start of the source)."""
+        if not self._in_message:
+            return self._message
+        return self._frame.offset if self._in_frame else self._frame_end()
+
+    def resync(self, *, assume_dead: bool = False) -> None:
+        """After a FramingError, look for the next message that is whole and sound.
+
+        Args:
+            assume_dead: After a TruncatedError too: nobody finishes that message, and whole ones behind
+                its last whole frame are not its payload. If there is none, the error is raised again.
+
+        Raises:
+            TruncatedError: The search behind a cut message is over, and was in vain.
+        """
         error = self._error
-        if not isinstance(error, FramingError) or isinstance(error, TruncatedError):
-            raise RuntimeError("resync is for a decoder that stopped at damage")  # noqa: TRY004  # not about a type
+        is_cut = isinstance(error, TruncatedError)
+        if not isinstance(error, FramingError) or (is_cut and not assume_dead):
+            raise RuntimeError("resync is for a decoder that stopped at damage")
+        if error is self._reason:
+            raise error
         self._start_hunt(error)
 
     # ---- between messages
@@ -461,7 +480,7 @@ class Decoder:
         where = "inside its preamble"
         if self._in_message:
             expected = self._preamble.total_length or None
-            inside = self._step in (Decoder._read_payload, Decoder._read_control, Decoder._end_frame)
+            inside = self._in_frame
             frame = self._frame
             where = "after a whole frame" if self._boundaries else "after its preamble"
             if inside:
@@ -481,7 +500,13 @@ class Decoder:
             available=available,
             expected=expected,
             zero_tail=zero_tail,
+            whole_until=self.whole_until,
         )
+
+    @property
+    def _in_frame(self) -> bool:
+        """A frame began and is not whole, as far as was read."""
+        return self._step in (Decoder._read_payload, Decoder._read_control, Decoder._end_frame)
 
     def _suspect(self, error: FramingError, size: int, may_follow: bool) -> Signal:
         """Raise `error`, unless zeros that were never written could be what is wrong.
@@ -538,13 +563,24 @@ class Decoder:
             return NEED_DATA
         assert isinstance(found, int)
         self._hunt = None
+        reason = self._reason
+        if isinstance(reason, TruncatedError):
+            if not hunt.has_found:
+                self._buffer.move_to(found if self._eof is None else self._eof)
+                raise reason
+            reason = FramingError(
+                f"the message that begins here was not finished, and another one begins at {found}",
+                offset=hunt.lost_from,
+                section="3.2",
+                code="torn_message",
+            )
         self._buffer.move_to(found)
         self._message = self.sound_end = found
         self._in_message = False
         self._step = Decoder._read_preamble
         if found == hunt.lost_from:
             return None
-        return Damaged(hunt.lost_from, found - hunt.lost_from, self._reason)
+        return Damaged(hunt.lost_from, found - hunt.lost_from, reason)
 
 
 def _written(data: memoryview) -> bytes:

@@ -37,6 +37,9 @@ class Hunt:
         origin: Where to begin to search.
         recheck: `origin` is a message that was walked without digests: walk it again with
             them first, to know which of its frames are proven.
+
+    Attributes:
+        has_found: The message that `advance` found is whole.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Hunt:
     ) -> None:
         self.lost_from = lost_from
         self.wanted = 1
+        self.has_found = False
         self._scout_at = scout_at
         self._origin = origin
         self._next = origin  # where the search goes on
@@ -139,8 +143,10 @@ class Hunt:
                     if event.digest_differs:
                         break
                     if self._hasty and event.stored_digest is not None:
+                        self.has_found = True
                         return self._candidate
                 elif isinstance(event, MessageEnded):
+                    self.has_found = True
                     return self._candidate
         except TruncatedError:
             if self._first_incomplete is None:
