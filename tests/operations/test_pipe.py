@@ -74,7 +74,7 @@ def test_a_stage_is_read(text: str, kind: str, words: tuple[str, ...], runs: int
         ("0*cat", "0 runs at once"),
         ("cat 'a", "no closing quotation"),
         ("2*@verify", "is built in"),
-        ("@nothing", "there is no @nothing, expected one of @limit, @merge, @pace"),
+        ("@nothing", "there is no @nothing, expected one of @by, @limit, @merge, @pace"),
         ("@limit", "expected @limit N"),
         ("@limit many", "is no number"),
         ("@rate 0", "nothing would pass"),

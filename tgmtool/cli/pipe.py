@@ -6,23 +6,23 @@ import os
 import signal
 from collections.abc import Sequence
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..errors import EncodeError, SourceError
 from ..limits import Limits
-from ..operations.pipe.builtins import Settings
+from ..operations.pipe.builtins import BY, Settings
 from ..operations.pipe.choices import LEAST_BUFFER, PipeChoices, budget
 from ..operations.pipe.crew import Hooks
-from ..operations.pipe.engine import Engine, PipeReport
-from ..operations.pipe.failures import Interrupted, StageFailed
+from ..operations.pipe.engine import Engine
 from ..operations.pipe.reader import ON_ERROR
 from ..operations.transforms.where import MATCHES
 from . import exits, options
 from .console import Console, safe
 from .exits import UsageError
 from .pipe_meter import Meter
+from .pipe_outcome import record_of, status_of, write_summary
 
 _LONGEST_STDERR_LINE = 4096
 
@@ -38,7 +38,8 @@ def command(
             help="'CMD ARGS' (reads and writes a stream), '4*CMD ARGS' (a run per message, 4 at once), "
             "or built in: '@where EXPR', '@verify', '@tee PATH', '@split DIR/[mars.step].tgm', "
             "'@recode zstd:3', '@refs DIR', '@resolve [DIR]', '@stamp', '@rate SIZE', '@pace [DUR]', "
-            "'@limit N', '@merge PATH…'. None: one stage between stdin and stdout.",
+            "'@limit N', '@merge PATH…', "
+            "'@by KEY CMD ARGS' (a process for each value of KEY). None: one stage between stdin and stdout.",
         ),
     ] = None,
     where_: options.Where = None,
@@ -140,6 +141,16 @@ def command(
             help="Files of @split and @refs at most.",
         ),
     ] = 10_000,
+    max_processes: Annotated[
+        int,
+        typer.Option(
+            "--max-processes",
+            metavar="N",
+            min=1,
+            envvar="TGMTOOL_MAX_PROCESSES",
+            help="Processes of one @by at most.",
+        ),
+    ] = 64,
     keep_going: Annotated[
         bool,
         typer.Option("--keep-going", help="Set a message aside that a stage fails on, and go on (exit 3)."),
@@ -217,8 +228,9 @@ def command(
         stderr_limit=options.size(stderr_limit),
         limits=limits,
     )
-    settings = Settings(options.size(ref_threshold), max_names, force)
-    last_is_process = bool(stages) and not stages[-1].lstrip().startswith("@")  # type: ignore[index]  # not empty
+    settings = Settings(options.size(ref_threshold), max_names, force, max_processes)
+    last = stages[-1].lstrip() if stages else "@"
+    last_is_process = not last.startswith("@") or last.split()[0] == BY
     if console.is_terminal and not force and not last_is_process:
         raise UsageError("stdout is a terminal; redirect it, or insist with --force")
     shown = "never" if console.quiet else progress
@@ -260,7 +272,7 @@ def command(
             f"the producer {place.who} said error: {place.rest.get('msg', place.rest.get('code', ''))}"
         )
     if summary is not None:
-        _write_summary(summary, record_of(report, status, name))
+        write_summary(summary, record_of(report, status, name))
     raise typer.Exit(status)
 
 
@@ -334,60 +346,3 @@ def _on_signals(engine: Engine) -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, received)
-
-
-def status_of(report: PipeReport) -> int:
-    """Return the exit status of a run."""
-    failure = report.failure
-    if isinstance(failure, Interrupted):
-        return 128 + failure.number
-    if isinstance(failure, StageFailed):
-        if failure.status is not None:
-            return failure.status
-        return exits.status_of(failure.__cause__) if failure.__cause__ is not None else exits.FAILED
-    if failure is not None:
-        return exits.status_of(failure)
-    if report.producer_error is not None:
-        return exits.PRODUCER_ERROR
-    return exits.LOSS if report.losses else exits.OK
-
-
-def record_of(report: PipeReport, status: int, name: str) -> dict[str, Any]:
-    """Return the record that `--summary` writes."""
-    place = report.producer_error
-    failure = report.failure
-    return {
-        "type": "pipe",
-        "name": name,
-        "status": status,
-        "failure": None if failure is None else exits.text_of(failure) or type(failure).__name__,
-        "stage": report.stage,
-        "messages": report.messages,
-        "bytes": report.bytes,
-        "seconds": round(report.seconds, 6),
-        "losses": list(report.losses),
-        "producer_error": None if place is None else place.to_map(),
-        "links": [
-            {
-                "before": link.before,
-                "after": link.after,
-                "messages": link.messages,
-                "bytes": link.bytes,
-                "peak": link.peak,
-                "capacity": link.capacity,
-            }
-            for link in report.links
-        ],
-    }
-
-
-def _write_summary(place: str, record: dict[str, Any]) -> None:
-    from ..endpoints.local import FileSink, write_all
-    from ..operations.records import json_text
-
-    line = json_text(record).encode() + b"\n"
-    if place == "-":
-        write_all(2, [line])
-        return
-    with FileSink(place, private=True) as sink:
-        sink.write([line])

@@ -33,20 +33,26 @@ class CommandLine:
     Args:
         text: The command line.
         timeout: Seconds after which it is ended and counts as failed; None: never.
+        name: What to call it in messages.
 
     Raises:
         ValueError: It cannot be split, is empty, a brace is not closed, or the program's name has a key.
     """
 
-    def __init__(self, text: str, timeout: float | None = None) -> None:
+    def __init__(self, text: str, timeout: float | None = None, *, name: str = "--exec") -> None:
         words = shlex.split(text)
         if not words:
             raise ValueError("there is no command in it")
         if "{" in words[0].replace("{{", ""):
             raise ValueError(f"the program's name {words[0]!r} must not come from the stream")
-        self._text = text
+        self._name = name
         self._timeout = timeout
         self._words: list[tuple[str, Callable[[Keys], str]]] = [(word, fill(word)) for word in words]
+
+    @property
+    def program(self) -> str:
+        """What is run."""
+        return self._words[0][1](Keys({}))
 
     def words(self, keys: Keys) -> list[str]:
         """Return the words with the values filled in.
@@ -59,11 +65,11 @@ class CommandLine:
             text = filled(keys)
             if text.startswith("-") and word.startswith("{") and not word.startswith("{{"):
                 raise CommandFailed(
-                    f"--exec: {word} is {text[:100]!r}, which the command could take for an option; "
+                    f"{self._name}: {word} is {text[:100]!r}, which the command could take for an option; "
                     f"write it behind something, as in --name={word}"
                 )
             if "\0" in text:
-                raise CommandFailed(f"--exec: {word} holds a NUL, which no argument can")
+                raise CommandFailed(f"{self._name}: {word} holds a NUL, which no argument can")
             found.append(text)
         return found
 
@@ -81,19 +87,19 @@ class CommandLine:
             )
         except (OSError, ValueError) as error:
             reason = describe(error) if isinstance(error, OSError) else str(error)
-            raise CommandFailed(f"--exec: {words[0]!r} cannot be run{where}: {reason}") from error
+            raise CommandFailed(f"{self._name}: {words[0]!r} cannot be run{where}: {reason}") from error
         try:
             status = process.wait(self._timeout)
         except subprocess.TimeoutExpired as error:
             _end(process)
-            text = f"--exec: {words[0]!r} did not end within {self._timeout:g} s{where}; it was stopped"
+            text = f"{self._name}: {words[0]!r} did not end within {self._timeout:g} s{where}; it was stopped"
             raise CommandFailed(text) from error
         except BaseException:
             _end(process)
             raise
         if status:
             how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-            raise CommandFailed(f"--exec: {words[0]!r} {how}{where}")
+            raise CommandFailed(f"{self._name}: {words[0]!r} {how}{where}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -15,7 +15,7 @@ from ..transforms.base import Transform
 from .flow import Flow, Limit, Pace, Rate
 from .specs import Spec
 
-MERGE = "@merge"
+BY, MERGE = "@by", "@merge"  # stages of their own: they have more to do than to take messages
 
 
 class Settings(NamedTuple):
@@ -25,11 +25,13 @@ class Settings(NamedTuple):
         ref_threshold: Payloads of at least so many bytes go to the folder of `@refs`.
         most_names: Files that `@split` and `@refs` may make.
         force: Files that exist may be replaced.
+        most_processes: That `@by` may begin.
     """
 
     ref_threshold: int = 64 << 10
     most_names: int = 10_000
     force: bool = False
+    most_processes: int = 64
 
 
 class _Words(NamedTuple):
@@ -69,7 +71,7 @@ def make(spec: Spec, settings: Settings) -> Flow | Transform:
 
 def names() -> list[str]:
     """Return the names of all built-in stages."""
-    return sorted([*TABLE, MERGE])
+    return sorted([*TABLE, BY, MERGE])
 
 
 def _words(spec: Spec, allowed: Sequence[str]) -> _Words:

@@ -9,11 +9,9 @@ of the failure by an error marker, and ends in its own way: as long as it moves.
 
 from __future__ import annotations
 
-import os
-import select
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import NamedTuple
 
@@ -32,10 +30,11 @@ from .reader import Reader, is_error
 from .set_aside import SetAside
 from .stages import Stage
 from .tape import Feed, PlaceFeed
+from .waker import Waker
 from .watchdog import Watchdog
 
 _KILLED_AFTER = 2.0  # seconds in which a thread ends whose processes were killed
-_PERIOD = 0.05  # between two looks where the system has no descriptor that says that a process ended
+_LOOK_AGAIN = 0.05  # seconds between two looks at how far those are who end
 
 
 class Hooks(NamedTuple):
@@ -60,10 +59,12 @@ class Failure(NamedTuple):
     Attributes:
         stage: Where; None: the whole pipeline was stopped.
         error: What.
+        part: The part of the stage where; the stage itself if it has none.
     """
 
     stage: Stage | None
     error: Exception
+    part: Stage | None = None
 
 
 class Crew:
@@ -94,9 +95,7 @@ class Crew:
         self._lock = threading.Lock()
         self._listener = Listener(hooks.said, choices.stderr_limit)
         self._set_aside = SetAside(choices.failed) if choices.keep_going else None
-        self._woken, self._waker = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(self._waker, False)
+        self._waker = Waker()
         self._handled = False  # what has to end because of the failure was told so
         self._stopped_at: float | None = None
         self._moved = (0, 0.0)
@@ -111,16 +110,13 @@ class Crew:
 
     def wake(self) -> None:
         """Let the crew look at everything."""
-        try:
-            os.write(self._waker, b"!")
-        except (BlockingIOError, OSError):
-            return  # it is awake already, or gone
+        self._waker.ring()
 
     def fail(self, stage: Stage | None, error: Exception) -> None:
         """Take note of a failure. The first counts; of those who were told to stop none does."""
         with self._lock:
             if self.failure is None and (stage is None or stage.is_wanted):
-                self.failure = Failure(stage, error)
+                self.failure = Failure(stage and stage.whole, error, stage)
         self.wake()
 
     def lose(self, text: str) -> None:
@@ -153,10 +149,12 @@ class Crew:
 
     def allows_foreign(self, stage: Stage) -> bool:
         """Return whether what a process gives may be no messages: somebody who knows it takes it."""
-        at = self.stages.index(stage)
+        at = self.stages.index(stage.whole)
         before, after = self.stages[:at], self.stages[at + 1]
         if isinstance(after, ProcessStage):
-            return all(isinstance(each, ProcessStage) for each in before)
+            return isinstance(stage.whole, ProcessStage) and all(
+                isinstance(each, ProcessStage) for each in before
+            )
         is_last = after is self.stages[-1]
         return is_last and bool(before) and not getattr(before[-1], "is_foreign", False)
 
@@ -198,7 +196,19 @@ class Crew:
         failure = self.failure
         if failure is None or failure.stage is not stage or stage.after is None or not stage.after.is_between:
             return
+        if stage.after is self.stages[-1].before and not self.is_read_as_messages:
+            return
         stage.after.put(self.error_marker())
+
+    @property
+    def is_read_as_messages(self) -> bool:
+        """Whoever reads our output expects messages there, and may be told by one that we failed.
+
+        What a command gives may be anything: a count, a log. It is not, once messages came.
+        """
+        link = self.stages[-1].before
+        assert link is not None
+        return link.messages > 0 or (not self.stages[-2].is_command and link.given == 0)
 
     def error_marker(self) -> Parcel:
         """Return the message that tells whoever reads that the pipeline failed."""
@@ -243,53 +253,23 @@ class Crew:
         for stage in self.stages:
             stage.kill()
 
-    def _watch(self) -> None:
-        poller = select.poll()
-        poller.register(self._woken, select.POLLIN)
-        watched: dict[int, ProcessStage] = {}
-        ended: set[Stage] = set()
+    def everyone(self) -> Iterator[Stage]:
+        """Yield all stages, each followed by those that it is made of."""
         for stage in self.stages:
-            if (
-                isinstance(stage, ProcessStage)
-                and stage.process is not None
-                and stage.process.descriptor >= 0
-            ):
-                watched[stage.process.descriptor] = stage
-                poller.register(stage.process.descriptor, select.POLLIN)
-        processes = [stage for stage in self.stages if isinstance(stage, ProcessStage) and stage.process]
-        while not all(stage.is_over or not self._began(stage) for stage in self.stages):
-            for descriptor, _ in poller.poll(
-                self._patience(len(watched) < len(processes) - len(ended)) * 1000
-            ):
-                if descriptor == self._woken:
-                    while self._empty():
-                        pass
-                else:
-                    poller.unregister(descriptor)
-                    watched.pop(descriptor)
-            for stage in processes:
-                if stage not in ended and stage.process is not None and stage.process.has_ended():
-                    ended.add(stage)
-                    stage.ended()
+            yield from stage.members
+
+    def _watch(self) -> None:
+        while not all(stage.is_over or not stage.has_begun for stage in self.stages):
+            processes = [stage for stage in self.everyone() if isinstance(stage, ProcessStage)]
+            self._waker.wait(processes, self._patience())
             self._look()
             if self._is_hopeless():
                 return
 
-    def _began(self, stage: Stage) -> bool:
-        return stage.has_begun
-
-    def _empty(self) -> bool:
-        try:
-            return bool(os.read(self._woken, 4096))
-        except BlockingIOError:
-            return False
-
-    def _patience(self, blind: bool) -> float:
+    def _patience(self) -> float:
         """Return the seconds until somebody has to look at something, whatever happens."""
-        found = [self._watchdog.period, self.hooks.period or 1.0]
-        if blind or self.has_failed:
-            found.append(_PERIOD)
-        return min(found)
+        found = (self._watchdog.period, self.hooks.period or 1.0)
+        return min(*found, _LOOK_AGAIN) if self.has_failed else min(found)
 
     def _look(self) -> None:
         self.hooks.ticked(self)
@@ -303,14 +283,15 @@ class Crew:
         if not self._handled:
             self._handled = True
             self._moved = (self._movement(), monotonic())
-            self._carry_out(self.failure.stage)
+            self._carry_out(self.failure)
         elif self._stopped_at is None and not self._moves():
             self._stop_all()
         elif self._stopped_at is not None and monotonic() - self._stopped_at > self.choices.grace:
             self.kill()
 
-    def _carry_out(self, failed: Stage | None) -> None:
+    def _carry_out(self, failure: Failure) -> None:
         """Tell everybody what the failure means for him."""
+        failed, part = failure.stage, failure.part
         if failed is None:
             self._stop_all()
             return
@@ -318,6 +299,8 @@ class Crew:
             if stage.number < failed.number:
                 stage.stop()
         failed.wind_down()
+        if part is not None and part is not failed:
+            part.wind_down()
 
     def _stop_all(self) -> None:
         self._stopped_at = monotonic()
@@ -325,7 +308,7 @@ class Crew:
             stage.stop()
 
     def _movement(self) -> int:
-        return sum(stage.before.taken + stage.before.passing for stage in self.stages if stage.before)
+        return sum(each.before.taken + each.before.passing for each in self.everyone() if each.before)
 
     def _moves(self) -> bool:
         """What is still on its way moves, or has moved within the grace."""
@@ -355,8 +338,7 @@ class Crew:
         if self._set_aside is not None:
             self._set_aside.close()
         self._judge()
-        os.close(self._waker)
-        os.close(self._woken)
+        self._waker.close()
 
     def _judge(self) -> None:
         """What can only be said at the end."""

@@ -122,7 +122,7 @@ class Output(Stage):
     def _say_why(self) -> None:
         """Everything ends at once: whoever reads should hear why, if he can hear it between two messages."""
         writer = self._writer
-        if writer is None or not writer.between or not self.crew.has_failed:
+        if writer is None or not (writer.between and self.crew.has_failed and self.crew.is_read_as_messages):
             return
         with contextlib.suppress(Cancelled, OSError, SourceError):
             writer.write(self.crew.error_marker())

@@ -6,6 +6,7 @@ It is separate from the crew because here is decided what stands where; the crew
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -17,8 +18,10 @@ from ...endpoints import STDIO, open_sink
 from ...endpoints.base import Sink
 from ...errors import EncodeError
 from ...messages.stream import Place
+from ..commands import CommandLine
 from ..transforms.base import Transform
-from .builtins import MERGE, Settings, make
+from .builtins import BY, MERGE, Settings, make
+from .by_stage import ByStage
 from .choices import LinkState, PipeChoices
 from .crew import Crew, Hooks
 from .ends import Intake, Output
@@ -125,7 +128,9 @@ class Engine:
             and ((first.kind == PROCESS and isinstance(reads, int)) or first.words[0] == MERGE)
         )
         count = len(parsed) + has_intake
-        capacity = self.choices.capacity(count)
+        # The processes of one @by share what two links more may hold.
+        hidden = sum(2 for each in parsed if isinstance(each, Spec) and each.words[0] == BY)
+        capacity = self.choices.capacity(count + hidden)
         links: list[Link | None] = [Link(capacity, self.choices.depth) for _ in range(count)]
         if has_intake:
             assert links[0] is not None
@@ -152,6 +157,9 @@ class Engine:
                 raise EncodeError(f"stage {each.text!r}: expected {MERGE} PATH…")
             return MergeStage(*place, before, after, each.words[1:])
         assert before is not None
+        if isinstance(each, Spec) and each.words[0] == BY:
+            key, command = _key_and_command(each)
+            return ByStage(*place, before, after, key=key, command=command, most=settings.most_processes)
         if isinstance(each, Spec) and each.kind == WORKERS:
             return WorkerStage(*place, before, after, spec=each, in_order=self.choices.in_order)
         does = make(each, settings) if isinstance(each, Spec) else each
@@ -200,6 +208,15 @@ class Engine:
             else:
                 self._sink.close()
             self._sink = None
+
+
+def _key_and_command(spec: Spec) -> tuple[str, CommandLine]:
+    if len(spec.words) < 3:
+        raise EncodeError(f"stage {spec.text!r}: expected {BY} KEY CMD ARGS…")
+    try:
+        return spec.words[1], CommandLine(shlex.join(spec.words[2:]), name=BY)
+    except ValueError as error:
+        raise EncodeError(f"stage {spec.text!r}: {error}") from error
 
 
 def pipeline(

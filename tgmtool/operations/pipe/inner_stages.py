@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ...errors import FormatError, LimitExceeded, TgmError
+from ...errors import EncodeError, FormatError, LimitExceeded, NameRefused, ReferenceRefused, TgmError
 from ..transforms.base import Transform, Unit
 from .failures import StageFailed
 from .flow import Flow, Limit
@@ -20,6 +20,10 @@ from .stages import Stage
 
 if TYPE_CHECKING:
     from .crew import Crew
+
+
+OF_THIS_MESSAGE = FormatError, LimitExceeded, NameRefused, EncodeError, ReferenceRefused
+"""What is wrong with one message, and says nothing of the next."""
 
 
 class FlowStage(Stage):
@@ -44,26 +48,31 @@ class FlowStage(Stage):
                 return
 
 
-class TransformStage(Stage):
-    """Hands whole messages to a Transform, and passes on what it gives.
+class WholeStage(Stage):
+    """Takes whole messages, one after the other.
 
     A message that came in parts is put together first: in memory, or beyond a bound in a file.
     """
 
-    def __init__(
-        self, crew: Crew, number: int, label: str, before: Link, after: Link, transform: Transform
-    ) -> None:
+    def __init__(self, crew: Crew, number: int, label: str, before: Link, after: Link) -> None:
         super().__init__(crew, number, label, before, after)
-        self._transform = transform
         self._held: Held | None = None
 
-    def work(self) -> None:
-        """Pass messages through the transform; then ask it for the rest."""
-        assert self.before is not None
+    def message(self, unit: Unit, parcel: Parcel | None) -> None:
+        """Deal with a message; `parcel` is what it came in, None if it came in parts."""
+        raise NotImplementedError
+
+    def pass_on(self, parcel: Parcel) -> None:
+        """Pass on what is no message."""
         assert self.after is not None
+        self.after.put(parcel)
+
+    def work(self) -> None:
+        """Take messages to the end."""
+        assert self.before is not None
         while (parcel := self.before.take()) is not None:
             if parcel.kind is Kind.FOREIGN:
-                self.after.put(parcel)
+                self.pass_on(parcel)
             elif parcel.kind is Kind.PART:
                 self._take_part(parcel)
             else:
@@ -89,8 +98,8 @@ class TransformStage(Stage):
     def _take(self, unit: Unit, parcel: Parcel | None) -> None:
         self.busy = (unit.number, self.crew.clock())
         try:
-            self._put(self._transform.message(unit), unit, parcel)
-        except (FormatError, LimitExceeded) as error:
+            self.message(unit, parcel)
+        except OF_THIS_MESSAGE as error:
             failed = StageFailed(
                 f"{self.label}: message {unit.number}{self.crew.seq_of(unit)}: {error}", stage=self.number
             )
@@ -100,13 +109,27 @@ class TransformStage(Stage):
         self.messages += 1
         self.busy = None
 
+
+class TransformStage(WholeStage):
+    """Hands whole messages to a Transform, and passes on what it gives."""
+
+    def __init__(
+        self, crew: Crew, number: int, label: str, before: Link, after: Link, transform: Transform
+    ) -> None:
+        super().__init__(crew, number, label, before, after)
+        self._transform = transform
+
+    def message(self, unit: Unit, parcel: Parcel | None) -> None:
+        """Pass a message through the transform."""
+        self._put(self._transform.message(unit), unit, parcel)
+
     def _put(self, found: Iterable[Unit], given: Unit | None, parcel: Parcel | None) -> None:
         assert self.after is not None
         for unit in found:
             if unit is given and parcel is not None:
                 self.after.put(parcel)  # as it came: nothing has to be looked at again
             else:
-                self.after.put(_parcel_of(unit))
+                self.after.put(parcel_of(unit))
 
     def clean_up(self, *, failed: bool) -> None:
         """The transform closes what it opened."""
@@ -121,7 +144,8 @@ class TransformStage(Stage):
         super().close()
 
 
-def _parcel_of(unit: Unit) -> Parcel:
+def parcel_of(unit: Unit) -> Parcel:
+    """Return what a message travels in."""
     is_marker = False
     with suppress(TgmError):
         is_marker = unit.is_marker

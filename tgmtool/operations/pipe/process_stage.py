@@ -45,6 +45,8 @@ class ProcessStage(Stage):
         stdin: Descriptor that it gets if there is no link before it.
     """
 
+    is_command = True
+
     def __init__(
         self,
         crew: Crew,

@@ -6,7 +6,7 @@ It is separate so that the crew that starts and ends stages knows one kind of th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,11 @@ class Stage:
         busy: Number of the message that is being worked on, and since when; None while it waits.
         messages: Whole ones that it was given so far.
         is_wanted: Nobody asked it to stop: how it ends is its own doing.
+        is_command: What it gives comes from commands of the user.
+        whole: The stage of the pipeline that it is: itself, or that of which it is a part.
     """
+
+    is_command = False
 
     def __init__(self, crew: Crew, number: int, label: str, before: Link | None, after: Link | None) -> None:
         self.crew = crew
@@ -43,6 +47,7 @@ class Stage:
         self.busy: tuple[int, float] | None = None
         self.messages = 0
         self.is_wanted = True
+        self.whole: Stage = self
         self._threads: list[threading.Thread] = []
         self._alive = 0  # of them
         self._lock = threading.Lock()
@@ -81,6 +86,11 @@ class Stage:
     def has_begun(self) -> bool:
         """It was started."""
         return bool(self._threads)
+
+    @property
+    def members(self) -> Sequence[Stage]:
+        """Itself, and the stages that it is made of."""
+        return (self,)
 
     @property
     def is_over(self) -> bool:

@@ -83,7 +83,7 @@ class Watchdog:
 
         Those before it may be held up by it: so it is the one to name.
         """
-        for stage in reversed(self._crew.stages):
+        for stage in reversed(list(self._crew.everyone())):
             if stage.is_over or (stage.after is not None and stage.after.look().blocked):
                 continue  # it waits for the next one itself
             filling = None if stage.before is None else stage.before.look()

@@ -33,6 +33,8 @@ class WorkerStage(Stage):
     Markers are not given to the command: they are about the stream, and go on when all before them did.
     """
 
+    is_command = True
+
     def __init__(
         self,
         crew: Crew,

@@ -112,13 +112,13 @@ def values_of(keys: Sequence[Keys], names: Sequence[str]) -> dict[str, str]:
             value = one.get(name)
             if value is MISSING:
                 which = f"object {number}" if len(keys) > 1 else "it"
-                raise NameRefused(f"{which} has no key {name!r}, which the file's name is made of")
+                raise NameRefused(f"{which} has no key {name!r}, which says where it goes")
             said.append(text_of(value))
         if len(set(said)) > 1:
             other = next(value for value in said if value != said[0])
             raise NameRefused(
                 f"its objects differ in {name} ({said[0][:_SHOWN]!r}, {other[:_SHOWN]!r}): "
-                "no one file is right; write one object per message (encode --group 1)"
+                "no one place is right; write one object per message (encode --group 1)"
             )
         found[name] = said[0]
     return found
