@@ -96,6 +96,7 @@ complete -c tgmtool -n '__tgmtool_in encode' -l max-ndim -x -d 'Most dimensions 
 complete -c tgmtool -n '__tgmtool_in encode' -l max-objects -x -d 'Most objects in a message'
 complete -c tgmtool -n '__tgmtool_in encode' -l max-decoded-bytes -x -d 'Largest decoded object (half of the free memory counts too)'
 complete -c tgmtool -n '__tgmtool_in encode' -l max-retained-bytes -x -d 'Bytes of a pipe that are kept to find the next message after damage'
+complete -c tgmtool -n '__tgmtool_in encode' -l max-senders -x -d 'Most producers in one stream'
 
 complete -c tgmtool -n '__tgmtool_in tail' -k -a '(__fish_complete_suffix .tgm)'
 complete -c tgmtool -n '__tgmtool_in tail' -s n -l last -x -d 'Begin with the last N units'
@@ -143,6 +144,8 @@ complete -c tgmtool -n '__tgmtool_in tail' -l stats -d 'Minimum, mean, maximum a
 complete -c tgmtool -n '__tgmtool_in tail' -l progress -d 'Say on stderr how it goes: a line that changes, or one every 10 s'
 complete -c tgmtool -n '__tgmtool_in tail' -l verify -l no-verify -d 'Check every frame\'s digest'
 complete -c tgmtool -n '__tgmtool_in tail' -l settle -x -d 'Read damage at the end again for so long before believing it'
+complete -c tgmtool -n '__tgmtool_in tail' -l stall -x -d 'Whole messages behind one that was not finished are shown when the file did not change for so long, nobody holds its lock, and they fill it to its end'
+complete -c tgmtool -n '__tgmtool_in tail' -l assume-dead -d 'Whole messages that stand inside a cut one are messages: its writer died'
 complete -c tgmtool -n '__tgmtool_in tail' -l force -d 'Write bytes to a terminal'
 complete -c tgmtool -n '__tgmtool_in tail' -l concurrency -x -d 'Ranges of a URL on their way at once'
 complete -c tgmtool -n '__tgmtool_in tail' -l retries -x -d 'Further attempts without any progress, for a URL'
@@ -162,6 +165,7 @@ complete -c tgmtool -n '__tgmtool_in tail' -l max-ndim -x -d 'Most dimensions of
 complete -c tgmtool -n '__tgmtool_in tail' -l max-objects -x -d 'Most objects in a message'
 complete -c tgmtool -n '__tgmtool_in tail' -l max-decoded-bytes -x -d 'Largest decoded object (half of the free memory counts too)'
 complete -c tgmtool -n '__tgmtool_in tail' -l max-retained-bytes -x -d 'Bytes of a pipe that are kept to find the next message after damage'
+complete -c tgmtool -n '__tgmtool_in tail' -l max-senders -x -d 'Most producers in one stream'
 
 complete -c tgmtool -n '__tgmtool_in scan' -k -a '(__fish_complete_suffix .tgm)'
 complete -c tgmtool -n '__tgmtool_in scan' -l unit -x -a 'object message frame' -d 'object, message or frame'
@@ -180,6 +184,7 @@ complete -c tgmtool -n '__tgmtool_in scan' -l tree -d 'Frames, flags and offsets
 complete -c tgmtool -n '__tgmtool_in scan' -l format -x -a 'table tsv csv ndjson json' -d 'table, tsv, csv, ndjson, json [table on a terminal, else tsv], or index: the lines of an ECMWF .index file, which cat-remote --index takes'
 complete -c tgmtool -n '__tgmtool_in scan' -s j -l json -d 'One JSON line per record (--format ndjson)'
 complete -c tgmtool -n '__tgmtool_in scan' -l strict -d 'Anything but whole messages gives exit status 1'
+complete -c tgmtool -n '__tgmtool_in scan' -l assume-dead -d 'Whole messages that stand inside a cut one are messages: its writer died'
 complete -c tgmtool -n '__tgmtool_in scan' -s e -l exit-status -d 'Exit status 1 if nothing was shown'
 complete -c tgmtool -n '__tgmtool_in scan' -l concurrency -x -d 'Ranges of a URL on their way at once'
 complete -c tgmtool -n '__tgmtool_in scan' -l retries -x -d 'Further attempts without any progress, for a URL'
@@ -200,6 +205,7 @@ complete -c tgmtool -n '__tgmtool_in scan' -l max-ndim -x -d 'Most dimensions of
 complete -c tgmtool -n '__tgmtool_in scan' -l max-objects -x -d 'Most objects in a message'
 complete -c tgmtool -n '__tgmtool_in scan' -l max-decoded-bytes -x -d 'Largest decoded object (half of the free memory counts too)'
 complete -c tgmtool -n '__tgmtool_in scan' -l max-retained-bytes -x -d 'Bytes of a pipe that are kept to find the next message after damage'
+complete -c tgmtool -n '__tgmtool_in scan' -l max-senders -x -d 'Most producers in one stream'
 
 complete -c tgmtool -n '__tgmtool_in validate' -F
 complete -c tgmtool -n '__tgmtool_in validate' -l quick -d 'Frames only'
@@ -225,6 +231,7 @@ complete -c tgmtool -n '__tgmtool_in validate' -s j -l json -d 'One JSON line pe
 complete -c tgmtool -n '__tgmtool_in validate' -l isolate -d 'Check each file in a process of its own, bounded in memory and time'
 complete -c tgmtool -n '__tgmtool_in validate' -l report -x -d 'Write a report to FILE too'
 complete -c tgmtool -n '__tgmtool_in validate' -l exit-zero -d 'Exit status 0 whatever was found in files that can be read'
+complete -c tgmtool -n '__tgmtool_in validate' -l assume-dead -d 'Whole messages that stand inside a cut one are messages: its writer died'
 complete -c tgmtool -n '__tgmtool_in validate' -s x -l fail-fast -d 'Stop after the first file that is not valid'
 complete -c tgmtool -n '__tgmtool_in validate' -l files-from -r -F -d 'Names, one per line'
 complete -c tgmtool -n '__tgmtool_in validate' -s 0 -l null -d 'They are separated by NUL'
@@ -249,6 +256,7 @@ complete -c tgmtool -n '__tgmtool_in validate' -l max-ndim -x -d 'Most dimension
 complete -c tgmtool -n '__tgmtool_in validate' -l max-objects -x -d 'Most objects in a message'
 complete -c tgmtool -n '__tgmtool_in validate' -l max-decoded-bytes -x -d 'Largest decoded object (half of the free memory counts too)'
 complete -c tgmtool -n '__tgmtool_in validate' -l max-retained-bytes -x -d 'Bytes of a pipe that are kept to find the next message after damage'
+complete -c tgmtool -n '__tgmtool_in validate' -l max-senders -x -d 'Most producers in one stream'
 
 complete -c tgmtool -n '__tgmtool_in backfill' -F
 complete -c tgmtool -n '__tgmtool_in backfill' -s o -l output -r -F -d 'Write a copy'
@@ -280,6 +288,7 @@ complete -c tgmtool -n '__tgmtool_in backfill' -l max-ndim -x -d 'Most dimension
 complete -c tgmtool -n '__tgmtool_in backfill' -l max-objects -x -d 'Most objects in a message'
 complete -c tgmtool -n '__tgmtool_in backfill' -l max-decoded-bytes -x -d 'Largest decoded object (half of the free memory counts too)'
 complete -c tgmtool -n '__tgmtool_in backfill' -l max-retained-bytes -x -d 'Bytes of a pipe that are kept to find the next message after damage'
+complete -c tgmtool -n '__tgmtool_in backfill' -l max-senders -x -d 'Most producers in one stream'
 
 complete -c tgmtool -n '__tgmtool_in cat-remote' -F
 complete -c tgmtool -n '__tgmtool_in cat-remote' -s w -l where -x -d 'Only what matches: KEY=VALUE, != < <= > >='
@@ -329,6 +338,7 @@ complete -c tgmtool -n '__tgmtool_in cat-remote' -l max-ndim -x -d 'Most dimensi
 complete -c tgmtool -n '__tgmtool_in cat-remote' -l max-objects -x -d 'Most objects in a message'
 complete -c tgmtool -n '__tgmtool_in cat-remote' -l max-decoded-bytes -x -d 'Largest decoded object (half of the free memory counts too)'
 complete -c tgmtool -n '__tgmtool_in cat-remote' -l max-retained-bytes -x -d 'Bytes of a pipe that are kept to find the next message after damage'
+complete -c tgmtool -n '__tgmtool_in cat-remote' -l max-senders -x -d 'Most producers in one stream'
 
 complete -c tgmtool -n '__tgmtool_in pipe' -F
 complete -c tgmtool -n '__tgmtool_in pipe' -s w -l where -x -d 'Only what matches: KEY=VALUE, != < <= > >='
@@ -351,6 +361,7 @@ complete -c tgmtool -n '__tgmtool_in pipe' -s L -l rate -x -d 'Pass no more than
 complete -c tgmtool -n '__tgmtool_in pipe' -s S -l size -x -d 'So much will come: the meter says how far it is'
 complete -c tgmtool -n '__tgmtool_in pipe' -l ref-threshold -x -d 'Payloads from this size on go to the folder of @refs'
 complete -c tgmtool -n '__tgmtool_in pipe' -l max-names -x -d 'Files of @split and @refs at most'
+complete -c tgmtool -n '__tgmtool_in pipe' -l max-processes -x -d 'Processes of one @by at most'
 complete -c tgmtool -n '__tgmtool_in pipe' -l keep-going -d 'Set a message aside that a stage fails on, and go on (exit 3)'
 complete -c tgmtool -n '__tgmtool_in pipe' -l failed -r -F -d 'Where --keep-going writes such messages'
 complete -c tgmtool -n '__tgmtool_in pipe' -l summary -r -F -d 'Write a JSON record of the run'
@@ -370,3 +381,4 @@ complete -c tgmtool -n '__tgmtool_in pipe' -l max-ndim -x -d 'Most dimensions of
 complete -c tgmtool -n '__tgmtool_in pipe' -l max-objects -x -d 'Most objects in a message'
 complete -c tgmtool -n '__tgmtool_in pipe' -l max-decoded-bytes -x -d 'Largest decoded object (half of the free memory counts too)'
 complete -c tgmtool -n '__tgmtool_in pipe' -l max-retained-bytes -x -d 'Bytes of a pipe that are kept to find the next message after damage'
+complete -c tgmtool -n '__tgmtool_in pipe' -l max-senders -x -d 'Most producers in one stream'

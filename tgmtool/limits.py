@@ -24,6 +24,7 @@ class Limits(NamedTuple):
         decoded_bytes: One object, decoded, in bytes. At most half of the memory that is
             available counts whatever is set here.
         retained_bytes: Bytes of a pipe that are kept to find the next message after damage.
+        senders: Producers of one stream, by run, channel and name: each has a number that is remembered.
     """
 
     cbor_bytes: int = 64 << 20
@@ -33,6 +34,7 @@ class Limits(NamedTuple):
     objects: int = 1_000_000
     decoded_bytes: int = 4 << 30
     retained_bytes: int = 64 << 20
+    senders: int = 100_000
 
     def check(self, limit: str, value: int, what: str, *, offset: int | None = None) -> None:
         """Raise LimitExceeded if `value` is above the limit named `limit`.

@@ -181,6 +181,13 @@ Format = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("-j", "--json", help="One JSON line per record (--format ndjson).")]
 
+AssumeDead = Annotated[
+    bool,
+    typer.Option(
+        "--assume-dead", help="Whole messages that stand inside a cut one are messages: its writer died."
+    ),
+]
+
 ReconnectTimeout = Annotated[
     str,
     typer.Option(
@@ -198,6 +205,7 @@ _LIMIT_HELP = {
     "objects": "Most objects in a message",
     "decoded_bytes": "Largest decoded object (half of the free memory counts too)",
     "retained_bytes": "Bytes of a pipe that are kept to find the next message after damage",
+    "senders": "Most producers in one stream",
 }
 
 

@@ -77,6 +77,7 @@ def command(
     strict: Annotated[
         bool, typer.Option("--strict", help="Anything but whole messages gives exit status 1.")
     ] = False,
+    assume_dead: options.AssumeDead = False,
     exit_status: Annotated[
         bool, typer.Option("-e", "--exit-status", help="Exit status 1 if nothing was shown.")
     ] = False,
@@ -93,7 +94,7 @@ def command(
     if format == "index":
         if as_json or where_ or unit != "object" or tree or summary or group_by or values or sort or limit:
             raise UsageError("--format index lists every object: nothing else can be chosen")
-        raise typer.Exit(_index(console, limits, access, files, strict=strict))
+        raise typer.Exit(_index(console, limits, access, files, strict=strict, assume_dead=assume_dead))
     chosen, added, spaces = options.columns_of(keys, add_keys, mars, namespace)
     base = chosen or _COLUMNS[unit]
 
@@ -112,7 +113,17 @@ def command(
         default=default,
     )
     view = view_of(listing, tree, summary, group_by, values, chosen, console)
-    run = _Scan(console, limits, access, unit, options.condition(where_), match, view, needs_frames=tree)
+    run = _Scan(
+        console,
+        limits,
+        access,
+        unit,
+        options.condition(where_),
+        match,
+        view,
+        needs_frames=tree,
+        assume_dead=assume_dead,
+    )
     rows = _sorted(run.rows(files), sort)
     shown = 0
     try:
@@ -132,7 +143,9 @@ def command(
     raise typer.Exit(status)
 
 
-def _index(console: Console, limits: Limits, access: Access, files: list[str], *, strict: bool) -> int:
+def _index(
+    console: Console, limits: Limits, access: Access, files: list[str], *, strict: bool, assume_dead: bool
+) -> int:
     """Write the lines of an index; return the exit status."""
     from ..operations.index_lines import lines_of
 
@@ -142,7 +155,8 @@ def _index(console: Console, limits: Limits, access: Access, files: list[str], *
     source = open_source(names[0], access=access)
     statuses = []
     try:
-        for one in lines_of(Scanner(source, limits).run(), getattr(source, "version", "")):
+        found = Scanner(source, limits, assume_dead=assume_dead).run()
+        for one in lines_of(found, getattr(source, "version", "")):
             if isinstance(one, str):
                 console.line(one)
             else:
@@ -191,6 +205,7 @@ class _Scan:
         view: Any,
         *,
         needs_frames: bool,
+        assume_dead: bool,
     ) -> None:
         self.statuses: list[int] = []
         self._console = console
@@ -199,6 +214,7 @@ class _Scan:
         self._unit = "frame" if needs_frames else unit
         self._condition = condition
         self._match = match
+        self._assume_dead = assume_dead
         self._view = view
 
     def rows(self, patterns: list[str]) -> Iterator[Keys]:
@@ -227,9 +243,11 @@ class _Scan:
             begin(source.name)
         try:
             if self._unit == "frame":
-                yield from self._frames(source.name, scan(source, unit="frame", limits=self._limits))
+                frames = scan(source, unit="frame", assume_dead=self._assume_dead, limits=self._limits)
+                yield from self._frames(source.name, frames)
             else:
-                yield from self._messages(source.name, Scanner(source, self._limits).run())
+                scanner = Scanner(source, self._limits, assume_dead=self._assume_dead)
+                yield from self._messages(source.name, scanner.run())
         finally:
             source.close()
 

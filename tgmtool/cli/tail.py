@@ -13,7 +13,7 @@ from ..endpoints import is_remote, shown
 from ..endpoints.access import Access
 from ..limits import Limits
 from ..operations.choices import Choices
-from ..operations.follow import Found
+from ..operations.contents import Found
 from ..operations.inbox import COMMITS
 from ..operations.keys import MISSING, Keys, keys_of
 from ..operations.starts import check_start
@@ -85,6 +85,8 @@ def command(
     progress: own.Progress = False,
     verify: own.Verify = True,
     settle: own.Settle = "1s",
+    stall: own.Stall = None,
+    assume_dead: options.AssumeDead = False,
     force: own.Force = False,
 ) -> None:
     """Show what is in files as it comes: each object the moment its frame is whole.
@@ -108,6 +110,8 @@ def command(
     if raw and len(files) > 1:
         raise UsageError("--raw takes one file: the bytes of several would be mixed")
     following = follow_ or follow_retry
+    if stall is not None and not following:
+        raise UsageError("--stall belongs to -f; without it, --assume-dead takes what is there")
     _check_keeping(files, last, from_, state=state, state_reset=state_reset, ack=ack, ack_sender=ack_sender)
     conditions = options.condition(where_)
     first, skip = _last(last, from_, files, keeps=state is not None or ack is not None)
@@ -143,6 +147,8 @@ def command(
         timeout=options.optional_duration(timeout),
         verify=verify,
         settle=options.duration(settle),
+        stall=options.optional_duration(stall),
+        assume_dead=assume_dead,
         limits=limits,
     )
     show: Show

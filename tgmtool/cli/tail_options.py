@@ -157,4 +157,13 @@ Settle = Annotated[
         "--settle", metavar="DUR", help="Read damage at the end again for so long before believing it."
     ),
 ]
+Stall = Annotated[
+    _Text,
+    typer.Option(
+        "--stall",
+        metavar="DUR",
+        help="Whole messages behind one that was not finished are shown when the file did not change for so "
+        "long, nobody holds its lock, and they fill it to its end.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Write bytes to a terminal.")]

@@ -10,7 +10,7 @@ from ..messages.objects import DataObject
 from ..messages.spans import Notice, Piece
 from ..messages.stream import DEFAULT_CHAN, DEFAULT_SENDER
 from ..operations.commands import CommandFailed, CommandLine
-from ..operations.follow import Found
+from ..operations.contents import Found
 from ..operations.keys import Keys, fill, keys_of
 from ..operations.select import Condition
 from ..operations.tail import Tail

@@ -117,6 +117,7 @@ def command(
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit status 0 whatever was found in files that can be read.")
     ] = False,
+    assume_dead: options.AssumeDead = False,
     fail_fast: Annotated[
         bool, typer.Option("-x", "--fail-fast", help="Stop after the first file that is not valid.")
     ] = False,
@@ -175,6 +176,7 @@ def command(
         stream=stream,
         require_end=require_end,
         isolate=isolate,
+        assume_dead=assume_dead,
     )
     statuses: list[int] = []
     try:
@@ -283,7 +285,9 @@ class _Run:
         stream: bool,
         require_end: bool,
         isolate: bool,
+        assume_dead: bool,
     ) -> None:
+        self._assume_dead = assume_dead
         self._stream, self._require_end = stream, require_end
         self._isolate = isolate
         self._console = console
@@ -345,7 +349,7 @@ class _Run:
             expected = Expected(self._expect)
             policy = policy._replace(objects=(*policy.objects, expected.policy), ends=(expected.missing,))
         if self._stream:
-            stream = StreamPolicy(require_end=self._require_end)
+            stream = StreamPolicy(require_end=self._require_end, limits=self._limits)
             policy = policy._replace(messages=(stream.message,), ends=(*policy.ends, stream.end))
         report = self._validated(name, jobs, policy, show)
         if self._compare is not None and not report.unreadable:
@@ -360,6 +364,7 @@ class _Run:
                 level=self._level,
                 policy=policy,
                 jobs=jobs,
+                assume_dead=self._assume_dead,
                 limits=self._limits,
                 progress=show,
                 access=self._access,

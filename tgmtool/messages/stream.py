@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import EncodeError, MetadataError
+from ..limits import DEFAULT_LIMITS, Limits
 from ..wire import layout
 from ..wire.digest import new_digest
 from . import cbor
@@ -144,15 +145,19 @@ class Ledger:
     """What every sender has sent so far, and what is wrong with the order of it.
 
     Messages without a place are not in it: they pass as data and end nothing.
+
+    Args:
+        limits: How many senders there may be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
         self._next: dict[Sender, int] = {}
         self._closed: dict[Sender, Place] = {}
         self._moved: dict[Sender, str] = {}  # what was heard last named a successor
 
     def receive(self, place: Place) -> Iterator[tuple[str, str]]:
-        """Take the next message's place; yield (code, text) of what is wrong with it."""
+        """Take the next message's place; yield (code, text) of what is wrong with it. Errors as `take`."""
         yield from self.problems(place)
         self.take(place)
 
@@ -177,7 +182,14 @@ class Ledger:
             yield "seq_reversed", f"{place.who}: number {place.seq} after {expected - 1}"
 
     def take(self, place: Place) -> None:
-        """The message at this place has come."""
+        """The message at this place has come.
+
+        Raises:
+            LimitExceeded: It has one sender too many: what every sender said is remembered.
+        """
+        if place.who not in self._next:
+            count = len(self._next) + 1
+            self._limits.check("senders", count, f"{count} senders in one stream")
         self._next[place.who] = max(self._next.get(place.who, 0), place.seq + 1)
         self._moved.pop(place.who, None)
         if place.successor is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..limits import DEFAULT_LIMITS, Limits
-from .follow import Found
+from .contents import Found
 
 UNITS = ("object", "message", "frame", "piece", "whole")
 
@@ -55,6 +55,8 @@ class Choices:
         verify: Check every frame's digest.
         restore: See `DataObject`.
         settle: See `Follower`.
+        stall: See `Follower`; used when following.
+        assume_dead: See `Follower`.
         limits: What the input may cost.
     """
 
@@ -89,4 +91,6 @@ class Choices:
     verify: bool = True
     restore: bool = True
     settle: float = 1.0
+    stall: float | None = None
+    assume_dead: bool = False
     limits: Limits = DEFAULT_LIMITS

@@ -92,6 +92,7 @@ TABLE = (
     Code("length_not_backfilled", STRUCTURE, NOTE, "The lengths are 0: backfill would help remote readers."),
     Code("foreign_bytes", STRUCTURE, ERROR, "Bytes that belong to no message."),
     Code("framing", STRUCTURE, ERROR, "The frames do not hold together."),
+    Code("torn_message", STRUCTURE, ERROR, "A message was not finished, and whole ones follow it."),
     Code("incomplete_tail", STRUCTURE, INCOMPLETE, "The file ends inside a message that is sound so far."),
     Code(
         "zero_tail", STRUCTURE, INCOMPLETE, "The file ends in zeros: space that is reserved but not written."

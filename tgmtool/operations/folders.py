@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .choices import Choices
+from .contents import Found
 from .cursor import Cursor, parsed, refused
-from .follow import Follower, Found
+from .follow import Follower
 from .inbox import Inbox
 from .tracks import Entry, Track, is_path
 

@@ -19,6 +19,8 @@ from ..wire.resync import READ_TIMES
 from .drive import drive
 
 _WINDOW = 1 << 20
+_MOST_SEARCHED = 256 << 20  # bytes of a cut message, to tell whether it hides others: it is only a hint
+_TAIL = 64 << 10  # of it, that is always looked at
 _MOST_ENDS = 256  # end magics that are looked at: a payload may hold many, of messages inside it
 
 
@@ -230,6 +232,27 @@ def whole_message_in(source: Source, start: int, end: int) -> int | None:
             text = f"{hashed} bytes were read again to find a message"
             raise LimitExceeded(text, limit="resync_bytes", value=limit, offset=at)
     return None
+
+
+def hidden_in(source: Source, start: int, end: int) -> int:
+    """Return how many whole messages seem to follow one another between two places; 0 if it is dear to tell.
+
+    The digests of the first are computed, the others are walked by their lengths. Where no message ends
+    near the end, nothing is searched: a message that is still written is what it looks like.
+    """
+    tail = max(start, end - _TAIL)
+    if next(places_of(source, layout.END_MAGIC, tail, end), None) is None:
+        return 0
+    end = min(end, start + _MOST_SEARCHED)
+    try:
+        at = whole_message_in(source, start, end)
+    except LimitExceeded:
+        return 0
+    count, refuted = 0, Refuted()
+    while at is not None and bytes(source.read_at(at, 8)[:8]) == layout.MESSAGE_MAGIC:
+        at = end_of_frames(source, at + layout.PREAMBLE_SIZE, end, refuted)
+        count += at is not None
+    return count
 
 
 def _is_whole(source: Source, at: int) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import MetadataError
+from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.spans import Notice
 from ..messages.stream import END, ERROR, KEY, VERSION, Ledger, Place, Sender
 from ..wire.events import FrameEnded
@@ -18,6 +19,8 @@ from ..wire.frametypes import HEADER_METADATA, PRECEDER
 
 _REMEMBERED = 4096
 """Frames of past messages whose digests are remembered, to tell a repeat from another message."""
+
+_MOST_NAMED = 11  # senders of whom one has to be chosen
 
 Fingerprint = tuple[int | None, ...]
 
@@ -50,6 +53,7 @@ class Order:
 
     Args:
         wanted: Which messages.
+        limits: How many senders there may be.
 
     Attributes:
         shown: The message that is open is wanted; true until its metadata say otherwise.
@@ -58,9 +62,9 @@ class Order:
         ambiguous: The senders that `wanted.seq` may be about; more than one cannot be answered.
     """
 
-    def __init__(self, wanted: Wanted = EVERYTHING) -> None:
+    def __init__(self, wanted: Wanted = EVERYTHING, limits: Limits = DEFAULT_LIMITS) -> None:
         self.wanted = wanted
-        self.ledger = Ledger()
+        self.ledger = Ledger(limits)
         self.shown = True
         self.lost_data = False
         self.begun = wanted.seq is None
@@ -241,7 +245,7 @@ class Order:
             return True
         if place is None or (self.wanted.sender is not None and place.who.sender != self.wanted.sender):
             return False
-        if place.who not in self.ambiguous:
+        if len(self.ambiguous) < _MOST_NAMED and place.who not in self.ambiguous:
             self.ambiguous.append(place.who)
         if len(self.ambiguous) > 1 and self.wanted.sender is None:
             return False

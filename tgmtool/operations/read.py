@@ -39,6 +39,7 @@ def read(
     jobs: int = 1,
     limits: Limits = DEFAULT_LIMITS,
     on_damage: str = "raise",
+    assume_dead: bool = False,
 ) -> Iterator[Message | Gap]:
     """Yield the whole messages of `source`, in order.
 
@@ -50,6 +51,7 @@ def read(
         jobs: Threads that decoding an object may use.
         limits: What the input may cost.
         on_damage: "raise", or "skip" to yield a Gap instead and go on with the next whole message.
+        assume_dead: With "skip": see `scan`.
 
     Raises:
         TruncatedError: After the last whole message, when the input stops inside one.
@@ -59,21 +61,31 @@ def read(
     """
     if on_damage not in {"raise", "skip"}:
         raise ValueError(f"on_damage must be 'raise' or 'skip', not {on_damage!r}")
+    if assume_dead and on_damage != "skip":
+        raise ValueError("assume_dead goes with on_damage='skip'")
     opened = open_source(source, mapped=True)
     try:
-        yield from _messages(opened, verify, restore, jobs, limits, skip=on_damage == "skip")
+        skip = on_damage == "skip"
+        yield from _messages(opened, verify, restore, jobs, limits, skip=skip, assume_dead=assume_dead)
     finally:
         if opened is not source:
             opened.close()
 
 
 def _messages(
-    source: Source, verify: bool, restore: bool, jobs: int, limits: Limits, *, skip: bool
+    source: Source,
+    verify: bool,
+    restore: bool,
+    jobs: int,
+    limits: Limits,
+    *,
+    skip: bool,
+    assume_dead: bool,
 ) -> Iterator[Message | Gap]:
     decoder = Decoder(verify=verify, control_body_limit=limits.cbor_bytes)
     assembler = Assembler(keep=True, verify=verify, restore=restore, jobs=jobs, limits=limits)
     wrong: FormatError | None = None  # with the message that is passing
-    for event in drive(source, decoder, resync=skip):
+    for event in drive(source, decoder, resync=skip, assume_dead=assume_dead):
         if isinstance(event, Damaged):
             yield gap_of(event)
             wrong = None

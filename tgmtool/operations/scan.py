@@ -34,7 +34,9 @@ _HOPS, _MOST_HOPS = 32, 128  # at a time: on a slow disk, nobody waits long for 
 Scanned = MessageSpan | ObjectSpan | FrameSpan | Gap
 
 
-def scan(source: Any, *, unit: str = "object", limits: Limits = DEFAULT_LIMITS) -> Iterator[Scanned]:
+def scan(
+    source: Any, *, unit: str = "object", assume_dead: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[Scanned]:
     """Iterate over what is in `source`, in the order in which it stands there.
 
     Args:
@@ -42,6 +44,8 @@ def scan(source: Any, *, unit: str = "object", limits: Limits = DEFAULT_LIMITS) 
         unit: "object" (ObjectSpan with descriptor and metadata), "message" (MessageSpan; lengths
             only, the fastest) or "frame" (FrameSpan). In all of them Gap stands for bytes that
             belong to no whole message.
+        assume_dead: A message that stops before its end is a gap too if whole ones stand behind its last
+            whole frame: nobody writes it any more, and they are not its payload.
         limits: What the input may cost.
 
     Raises:
@@ -50,19 +54,22 @@ def scan(source: Any, *, unit: str = "object", limits: Limits = DEFAULT_LIMITS) 
     """
     if unit not in UNITS:
         raise ValueError(f"unit must be one of {', '.join(UNITS)}, not {unit!r}")
-    batches = _batches(open_source(source), source, unit, limits)
+    batches = _batches(open_source(source), source, unit, limits, assume_dead=assume_dead)
     # A chain instead of a generator: per message it costs nothing but the message.
     return chain.from_iterable(batches)
 
 
-def _batches(opened: Source, source: Any, unit: str, limits: Limits) -> Iterator[Iterable[Scanned]]:
+def _batches(
+    opened: Source, source: Any, unit: str, limits: Limits, *, assume_dead: bool
+) -> Iterator[Iterable[Scanned]]:
     try:
         if unit == "message":
-            yield from _messages(opened, limits)
+            yield from _messages(opened, limits, assume_dead=assume_dead)
         elif unit == "frame":
-            yield _frames(opened, limits)
+            yield _frames(opened, limits, assume_dead=assume_dead)
         else:
-            yield (found for found in Scanner(opened, limits).run() if not isinstance(found, Message))
+            found = Scanner(opened, limits, assume_dead=assume_dead).run()
+            yield (one for one in found if not isinstance(one, Message))
     finally:
         if opened is not source:
             opened.close()
@@ -79,6 +86,7 @@ class Scanner:
         limits: What it may cost.
         check_objects: An object that passes by whole and whose digest differs makes its message a gap;
             False leaves the digests of objects to the caller.
+        assume_dead: See `scan`.
         start: Where to begin (bytes from the start of the source); a message must begin there.
         number: Of that message.
     """
@@ -89,11 +97,13 @@ class Scanner:
         limits: Limits = DEFAULT_LIMITS,
         *,
         check_objects: bool = True,
+        assume_dead: bool = False,
         start: int = 0,
         number: int = 0,
     ) -> None:
         self._source = source
         self._limits = limits
+        self._assume_dead = assume_dead
         self._decoder = Decoder(offset=start, control_body_limit=limits.cbor_bytes)
         self._assembler = _Headers(source, limits, check_objects=check_objects)
         self._assembler.messages = number
@@ -105,7 +115,10 @@ class Scanner:
         """Scan to the end."""
         window = WINDOW if self._source.seekable else CHUNK
         try:
-            for event in drive(self._source, self._decoder, resync=True, window=window):
+            events = drive(
+                self._source, self._decoder, resync=True, assume_dead=self._assume_dead, window=window
+            )
+            for event in events:
                 if self._ahead is not None:
                     self._ahead.see(event)
                 if isinstance(event, FrameBegan) and event.header.row.is_object:
@@ -113,7 +126,7 @@ class Scanner:
                 yield from self._take(event)
         except TruncatedError as error:
             yield from self._release("open")
-            yield gap_of_cut(error)
+            yield gap_of_cut(error, None if self._assume_dead else self._source)
 
     def _skip(self, event: FrameBegan) -> None:
         if event.header.flags & layout.CBOR_AFTER_PAYLOAD:
@@ -220,12 +233,13 @@ class _Headers(Assembler):
         return bytes(pieces)
 
 
-def _frames(source: Source, limits: Limits) -> Iterator[FrameSpan | Gap]:
+def _frames(source: Source, limits: Limits, *, assume_dead: bool) -> Iterator[FrameSpan | Gap]:
     decoder = Decoder(control_body_limit=limits.cbor_bytes)
     message, messages = 0, 0
     padding = 0
+    window = WINDOW if source.seekable else CHUNK
     try:
-        for event in drive(source, decoder, resync=True, window=WINDOW if source.seekable else CHUNK):
+        for event in drive(source, decoder, resync=True, assume_dead=assume_dead, window=window):
             if isinstance(event, FrameBegan):
                 padding = event.padding
                 if event.header.row.is_object:
@@ -249,13 +263,13 @@ def _frames(source: Source, limits: Limits) -> Iterator[FrameSpan | Gap]:
             elif isinstance(event, Damaged):
                 yield gap_of(event)
     except TruncatedError as error:
-        yield gap_of_cut(error)
+        yield gap_of_cut(error, None if assume_dead else source)
 
 
-def _messages(source: Source, limits: Limits) -> Iterator[Iterable[MessageSpan | Gap]]:
+def _messages(source: Source, limits: Limits, *, assume_dead: bool) -> Iterator[Iterable[MessageSpan | Gap]]:
     """Yield batches: by lengths where they can be trusted, frame by frame where not."""
     if not source.seekable:
-        yield _walk_frames(source, limits, 0, 0)
+        yield _walk_frames(source, limits, 0, 0, assume_dead=assume_dead)
         return
     offset = index = 0
     while head := source.read_at(offset, layout.PREAMBLE_SIZE):
@@ -266,7 +280,7 @@ def _messages(source: Source, limits: Limits) -> Iterator[Iterable[MessageSpan |
             if not place.length:
                 continue
         # One message, or what is no message, with a look at every frame.
-        one = list(_walk_frames(source, limits, offset, index))
+        one = list(_walk_frames(source, limits, offset, index, assume_dead=assume_dead))
         if not one:
             return
         yield one
@@ -323,11 +337,14 @@ def _hop(source: Source, place: Place, most: int) -> tuple[Iterator[Walked], Pla
         return walked
 
 
-def _walk_frames(source: Source, limits: Limits, offset: int, index: int) -> Iterator[MessageSpan | Gap]:
+def _walk_frames(
+    source: Source, limits: Limits, offset: int, index: int, *, assume_dead: bool
+) -> Iterator[MessageSpan | Gap]:
     """Yield what stands at `offset`: one message or gap of a seekable source, all of a pipe."""
     decoder = Decoder(offset=offset, control_body_limit=limits.cbor_bytes)
+    window = WINDOW if source.seekable else CHUNK
     try:
-        for event in drive(source, decoder, resync=True, window=WINDOW if source.seekable else CHUNK):
+        for event in drive(source, decoder, resync=True, assume_dead=assume_dead, window=window):
             if isinstance(event, FrameBegan) and event.header.row.is_object:
                 decoder.skip_frame()
             elif isinstance(event, MessageEnded):
@@ -342,4 +359,4 @@ def _walk_frames(source: Source, limits: Limits, offset: int, index: int) -> Ite
                 if source.seekable:
                     return
     except TruncatedError as error:
-        yield gap_of_cut(error)
+        yield gap_of_cut(error, None if assume_dead else source)

@@ -12,7 +12,6 @@ from typing import Any
 
 from ..endpoints import STDIO, is_remote, open_source
 from ..endpoints.base import Source
-from ..limits import Limits
 from ..messages.spans import FrameSpan, Gap, MessageSpan, ObjectSpan
 from .choices import Choices
 from .cursor import check_boundary
@@ -94,7 +93,7 @@ def _where_last_begin(place: Any, choices: Choices) -> tuple[int, int, int]:
     unit = "message" if choices.unit in {"message", "piece", "whole"} else choices.unit
     before: deque[Any] = deque(maxlen=(choices.last or 0) + 1)
     # The unit just before those that are wanted: what ends with it is passed over.
-    for number, found in enumerate(_units(place, unit, choices.limits), 1):
+    for number, found in enumerate(_units(place, unit, choices), 1):
         if choices.last is None and number > choices.skip:
             break
         before.append(found)
@@ -111,7 +110,8 @@ def _where_last_begin(place: Any, choices: Choices) -> tuple[int, int, int]:
     return boundary.message_offset, end, boundary.message
 
 
-def _units(place: Any, unit: str, limits: Limits) -> Iterator[MessageSpan | ObjectSpan | FrameSpan]:
-    for found in scan(place, unit=unit, limits=limits):
+def _units(place: Any, unit: str, choices: Choices) -> Iterator[MessageSpan | ObjectSpan | FrameSpan]:
+    is_dead = choices.assume_dead and not choices.follow  # whoever follows finds that out at the end
+    for found in scan(place, unit=unit, assume_dead=is_dead, limits=choices.limits):
         if not isinstance(found, Gap):
             yield found

@@ -19,8 +19,8 @@ from ..errors import SourceError, TgmError, TimeLimit
 from ..messages.spans import Notice
 from ..messages.stream import Place
 from .choices import UNITS, Choices
+from .contents import Found
 from .folders import track_of
-from .follow import Found
 from .keeper import Keeper
 from .lifelines import lifelines_of
 from .starts import check_start

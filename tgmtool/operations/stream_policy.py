@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..endpoints.base import Bytes
-from ..errors import MetadataError
+from ..errors import LimitExceeded, MetadataError
+from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.stream import DIGEST_NAME, END, Ledger, Place, Sender, Tally
 from .inspection import Inspected
 
@@ -23,11 +24,14 @@ class StreamPolicy:
 
     Args:
         require_end: A sender that did not end is held against the file.
+        limits: How many senders there may be.
     """
 
-    def __init__(self, *, require_end: bool = False) -> None:
+    def __init__(self, *, require_end: bool = False, limits: Limits = DEFAULT_LIMITS) -> None:
         self._require_end = require_end
-        self._ledger = Ledger()
+        self._limits = limits
+        self._ledger = Ledger(limits)
+        self._is_full = False  # that was said
         self._sent: dict[Sender, Tally] = {}
 
     def message(self, one: Inspected, read: Read) -> Iterator[tuple[str, str]]:
@@ -39,7 +43,13 @@ class StreamPolicy:
             return
         if place is None:
             return
-        yield from self._ledger.receive(place)
+        try:
+            yield from self._ledger.receive(place)
+        except LimitExceeded as error:
+            if not self._is_full:
+                yield "limit_exceeded", str(error)
+            self._is_full = True
+            return
         sent = self._sent.setdefault(place.who, Tally())
         if place.type == END:
             yield from _compare(place, sent)
@@ -56,7 +66,7 @@ class StreamPolicy:
                     yield "end_missing", f"{who} did not end"
             if not self._ledger.senders:
                 yield "end_missing", "no message says that it belongs to a stream"
-        self._ledger, self._sent = Ledger(), {}
+        self._ledger, self._sent, self._is_full = Ledger(self._limits), {}, False
 
 
 def _compare(place: Place, sent: Tally) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import TimeLimit
 from .choices import Choices
-from .follow import Found
+from .contents import Found
 from .steps import Tail
 
 __all__ = ["Tail", "TimeLimit", "afollow", "atail", "follow", "tail"]

@@ -19,8 +19,9 @@ from ..endpoints.stdio import StreamSource
 from ..errors import SourceError
 from ..messages.spans import Notice
 from .choices import Choices
+from .contents import Found
 from .cursor import Cursor, parsed, refused
-from .follow import Follower, Found
+from .follow import Follower
 from .ordering import Order, Wanted
 from .starts import begin_at
 
@@ -46,7 +47,7 @@ class Track:
         self.choices = choices
         self.key = key_of(place)
         self._entry = entry
-        self.order = Order(_wanted(choices, resumed=entry is not None))
+        self.order = Order(_wanted(choices, resumed=entry is not None), choices.limits)
         self.follower: Follower | None = None
         self.lost_data = False
         self.files = 0
@@ -285,6 +286,8 @@ class Track:
             restore=choices.restore,
             by_name=choices.by_name and choices.follow,
             settle=choices.settle if choices.follow else 0.0,
+            stall=choices.stall if choices.follow else None,
+            assume_dead=choices.assume_dead,
             order=self.order,
             limits=choices.limits,
         )

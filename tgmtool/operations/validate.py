@@ -27,6 +27,7 @@ from ..wire.events import Damaged, FrameBegan
 from .checks import described
 from .drive import CHUNK, drive
 from .findings import ERROR, INCOMPLETE, NOTE, Finding, Kept, Report, verdict_of
+from .gaps import hint_of
 from .inspection import DEPTHS, Depth, Inspected, Inspection
 from .sweep import IN_PIECES, LARGEST, Swept, sweep
 
@@ -86,6 +87,7 @@ def validate(
     policy: Policy = Policy(),  # noqa: B008  # a value that never changes
     jobs: int = 1,
     executor: Executor | None = None,
+    assume_dead: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[int], None] = lambda _offset: None,
     access: Access | None = None,
@@ -100,6 +102,8 @@ def validate(
         policy: What is required beyond the format.
         jobs: Messages that are looked at at once.
         executor: Where to do that, instead of `jobs` threads of its own.
+        assume_dead: A message that stops before its end is damage if whole ones stand behind its last
+            whole frame, and these are looked at; otherwise they are taken for its payload.
         limits: What the input may cost.
         progress: Is told how many bytes were looked at.
         access: How a URL is reached.
@@ -118,7 +122,7 @@ def validate(
         opened = _seekable(open_source(source, mapped=True, access=access))
     except (TgmError, OSError) as error:
         return Report(name, "unchecked", unreadable=_said(error, name))
-    run = _Run(opened, depth, policy, progress)
+    run = _Run(opened, depth, policy, progress, assume_dead=assume_dead)
     own = ThreadPoolExecutor(jobs) if executor is None and jobs > 1 else None
     try:
         run.all(executor or own, jobs)
@@ -166,8 +170,17 @@ class _Batch(NamedTuple):
 class _Run:
     """The state of one validation."""
 
-    def __init__(self, source: Source, depth: Depth, policy: Policy, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        depth: Depth,
+        policy: Policy,
+        progress: Callable[[int], None],
+        *,
+        assume_dead: bool,
+    ) -> None:
         self._source = source
+        self._assume_dead = assume_dead
         self._depth = depth
         self._policy = policy
         self._progress = progress
@@ -321,7 +334,7 @@ class _Run:
         inspection = self._inspection()
         decoder = Decoder(offset=at, verify=self._depth.digests)
         try:
-            for event in drive(self._source, decoder, resync=True):
+            for event in drive(self._source, decoder, resync=True, assume_dead=self._assume_dead):
                 if type(event) is Damaged:
                     self._lost(event)
                     return event.offset + event.size
@@ -332,7 +345,8 @@ class _Run:
                 if type(event) is FrameBegan and event.header.row.is_object and not inspection.wants_payload:
                     decoder.skip_frame()
         except TruncatedError as error:
-            self._add(Finding(error.code, error.text, error.message_offset, length=error.available))
+            text = error.text + ("" if self._assume_dead else hint_of(error, self._source))
+            self._add(Finding(error.code, text, error.message_offset, length=error.available))
             return self._size
         except (FormatError, LimitExceeded) as error:
             issue = described(error)

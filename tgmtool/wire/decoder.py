@@ -555,6 +555,8 @@ class Decoder:
         self._step = Decoder._read_hunt
 
     def _read_hunt(self) -> Event | Signal | None:
+        from .resync import torn
+
         hunt = self._hunt
         assert hunt is not None
         found = hunt.advance(self._buffer, self._eof)
@@ -568,12 +570,7 @@ class Decoder:
             if not hunt.has_found:
                 self._buffer.move_to(found if self._eof is None else self._eof)
                 raise reason
-            reason = FramingError(
-                f"the message that begins here was not finished, and another one begins at {found}",
-                offset=hunt.lost_from,
-                section="3.2",
-                code="torn_message",
-            )
+            reason = torn(hunt.lost_from, found)
         self._buffer.move_to(found)
         self._message = self.sound_end = found
         self._in_message = False

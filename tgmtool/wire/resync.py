@@ -28,6 +28,21 @@ _LEAST_PIECE = 64
 _STEP = len(layout.MESSAGE_MAGIC)
 
 
+def torn(message: int, found: int) -> FramingError:
+    """Return what is wrong with a message that only stopped, when another one stands behind it.
+
+    Args:
+        message: Where it begins (bytes from the start of the source).
+        found: Where the other one does.
+    """
+    return FramingError(
+        f"the message that begins here was not finished, and another one begins at {found}",
+        offset=message,
+        section="3.2",
+        code="torn_message",
+    )
+
+
 class Hunt:
     """A search for the next whole message.
 
