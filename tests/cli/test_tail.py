@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.operations.streams import append, buffered, object_ends, objects_in, steps_of, streaming
+from tests.operations.streams import append, buffered, numbered, object_ends, objects_in, steps_of, streaming
 from tests.processes import Running, tgmtool, wait_until
+from tgmtool.messages.stream import Sender
 
 
 def refuse(name: str) -> None:
@@ -190,3 +191,58 @@ def test_retry_waits_for_a_file_that_is_not_there(tmp_path: Path) -> None:
         path.write_bytes(buffered([1]))
         assert json.loads(tail.line())["mars"]["step"] == 1
         assert tail.wait() == 0
+
+
+# ---- a torn message that hides whole ones
+
+LARGE = streaming([0, 1], shape=(40, 40))
+TORN = LARGE[: object_ends(LARGE)[0] + 200]
+
+
+def test_what_a_torn_message_hides_is_told_and_shown_when_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "run.tgm"
+    path.write_bytes(TORN + streaming([5]) + buffered([6]))
+    done = tgmtool("tail", "-j", path)
+    assert done.status == 5
+    assert "2 whole messages may stand inside it: --assume-dead" in records(done.out)[-1]["reason"]
+    done = tgmtool("tail", "-j", "--assume-dead", path)
+    assert done.status == 3
+    found = records(done.out)
+    assert [row["mars"]["step"] for row in found if "mars" in row] == [0, 5, 6]
+    assert [row["code"] for row in found if "event" in row] == ["torn_message"]
+    last = records(tgmtool("tail", "-j", "-n2", "--assume-dead", path).out)
+    assert [row["mars"]["step"] for row in last if "mars" in row] == [5, 6]
+    assert tgmtool("tail", "--stall", "1s", path).status == 2
+
+
+def test_with_stall_it_comes_while_following(tmp_path: Path) -> None:
+    path = tmp_path / "run.tgm"
+    path.write_bytes(TORN + streaming([5]))
+    with Running("tail", "-f", "-n", "+1", "-s", "20ms", "--stall", "200ms", "-j", path) as tail:
+        found = [json.loads(tail.line()) for _ in range(3)]
+        assert [row.get("event") for row in found] == [None, "gap", None]
+        append(path, buffered([6]))
+        assert json.loads(tail.line())["mars"]["step"] == 6
+
+
+def test_following_that_stops_takes_the_torn_one_for_dead_if_told(tmp_path: Path) -> None:
+    path, over = tmp_path / "run.tgm", tmp_path / "over"
+    path.write_bytes(TORN + streaming([5]))
+    words = ("tail", "-f", "-n", "+1", "-s", "20ms", "--until-exists", over, "--assume-dead", "-j", path)
+    with Running(*words) as tail:
+        assert json.loads(tail.line())["mars"]["step"] == 0
+        over.touch()
+        assert [json.loads(tail.line()).get("event") for _ in range(2)] == ["gap", None]
+        assert tail.wait() == 3
+
+
+def test_more_senders_than_the_limit_are_too_many(tmp_path: Path) -> None:
+    path = tmp_path / "run.tgm"
+    path.write_bytes(b"".join(numbered(0, who=Sender("run", sender=str(one))) for one in range(4)))
+    done = tgmtool("tail", "-j", "--max-senders", 3, path)
+    assert done.status == 4
+    assert "4 senders in one stream; the limit is 3, raise it with --max-senders" in done.err
+    done = tgmtool("validate", "--stream", path, env={"TGMTOOL_MAX_SENDERS": "3"})
+    assert done.status == 4
+    assert "limit_exceeded" in done.text
+    assert tgmtool("tail", "-j", "--max-senders", 4, path).status == 0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conformance.oracle import budget
-from tgmtool import EncodeError, MetadataError
+from tgmtool import EncodeError, LimitExceeded, Limits, MetadataError
 from tgmtool.messages.stream import KEY, Ledger, Place, Sender, Tally, checked_name
 
 RUN = Sender("run")
@@ -117,6 +117,17 @@ def test_nothing_may_follow_an_end_but_another_run_may() -> None:
         assert [*ledger.receive(Place(who, 0)), *ledger.receive(Place(who, 1, "end"))] == []
     assert ledger.open_senders() == []
     assert ledger.error() is None
+
+
+def test_no_more_senders_are_remembered_than_the_limit_says() -> None:
+    ledger = Ledger(Limits(senders=3))
+    for number in range(3):
+        for seq in range(2):
+            assert list(ledger.receive(Place(Sender("run", sender=str(number)), seq))) == []
+    for extra in (Sender("run", sender="3"), Sender("other"), Sender("run", "sync")):
+        with pytest.raises(LimitExceeded, match=r"4 senders in one stream.* 3, raise it with --max-senders"):
+            ledger.take(Place(extra, 0))
+    assert len(ledger.senders) == 3
 
 
 def test_an_end_that_names_a_successor_ends_a_file_and_not_its_sender() -> None:

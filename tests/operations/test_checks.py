@@ -103,6 +103,7 @@ def in_streams(*places: dict[str, object]) -> Callable[[], Sequence[Finding]]:
     return look
 
 
+LONG = buffered([7], shape=(100, 100))
 UNHASHED = builders.message(hashing=False)
 RESERVED_PRECEDER = frame(PRECEDER, builders.cbor({"base": [{"_reserved_": {}}]}))
 NOT_DETERMINISTIC = b"\xa1\x61k\x18\x01"  # 1 in two bytes
@@ -207,6 +208,7 @@ TRIGGERS: dict[str, Callable[[], Sequence[Finding]]] = {
         METADATA, tensor(pack("<d", np.inf), descriptor=descriptor(dtype="float64", shape=[1]))
     ),
     "too_few_messages": with_policy(Policy(min_messages=2)),
+    "torn_message": lambda: validate(WHOLE + LONG[:2000] + WHOLE, assume_dead=True).findings,
     "hash_required": with_policy(Policy(require_hash=True), UNHASHED),
     "key_required": with_policy(Policy(objects=(require("mars.number"),))),
     "schema_violation": with_policy(Policy(objects=(lambda *_: iter([("schema_violation", "…")]),))),
