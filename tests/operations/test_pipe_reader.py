@@ -11,17 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tgmtool
 from tests.builders import flip_bit, message
 from tests.processes import PATIENCE
 from tgmtool.endpoints.base import Bytes, Source
-from tgmtool.errors import FramingError, TgmError, TruncatedError
+from tgmtool.errors import FramingError, LimitExceeded, TgmError, TruncatedError
+from tgmtool.limits import Limits
 from tgmtool.messages.stream import ERROR, Place, Sender
 from tgmtool.operations.markers import marker
+from tgmtool.operations.pipe import reader as reader_module
 from tgmtool.operations.pipe.cancel import Cancel
 from tgmtool.operations.pipe.links import Link
 from tgmtool.operations.pipe.parcels import Kind, Parcel
 from tgmtool.operations.pipe.reader import Reader
 from tgmtool.operations.pipe.tape import BIG, PlaceFeed
+from tgmtool.operations.sweep import Swept
 
 
 class Pieces(Source):
@@ -90,9 +94,12 @@ def read(
     sizes: Sequence[int] = (1 << 20,),
     capacity: int = 64 << 20,
     on_error: str = "stop",
+    *,
+    takes_bytes: bool = False,
     **more: object,
 ) -> Read:
     cancel, link = Cancel(), Link(capacity)
+    link.takes_bytes = takes_bytes
     found = Reader(PlaceFeed(Pieces(data, sizes), cancel), link, on_error=on_error, **more)  # type: ignore[arg-type]
     errors: list[BaseException] = []
 
@@ -126,6 +133,7 @@ def drained(link: Link) -> Iterator[Parcel]:
             ends=parcel.ends,
             broken=parcel.broken,
             is_marker=parcel.is_marker,
+            count=parcel.count,
         )
         link.done(parcel)
 
@@ -233,3 +241,75 @@ def test_markers_are_told_and_pass() -> None:
     assert [one.rest["msg"] for one in told] == ["disk full"]
     assert [parcel.is_marker for parcel in found.parcels] == [False, True, False]
     assert found.reader.first_place == place
+
+
+TINY = tuple(
+    tgmtool.encode([([float(step)] * (step % 3 + 1), {"step": step})], layout=layout)
+    for step in range(4)
+    for layout in ("buffered", "streaming")
+)
+NO_HASH = message(hashing=False)
+SAID = marker(Place(Sender("run"), 3, "data", {"msg": "a note"}))
+FAILED = marker(Place(Sender("run"), 9, ERROR, {"msg": "full"}))
+LARGER = tgmtool.encode([([1.0] * 10_000, {})])
+KINDS = (
+    *(*TINY, TINY[0], TINY[2], NO_HASH, SAID, FAILED, LARGER),
+    *(b"garbage", bytes(9), TINY[0][:-9], TINY[0][:30]),
+    *(flip_bit(each, at, at % 8) for each in (TINY[0], TINY[1], SAID) for at in range(0, len(each), 11)),
+)
+SOUND = len(TINY) + 6
+
+
+def told(found: Read, places: list[Place]) -> tuple[object, ...]:
+    """All that a reader says, whatever it passed at once."""
+    reader = found.reader
+    return (
+        *(b"".join(found.whole), found.data, found.foreign, reader.messages, reader.lost, reader.losses),
+        *(str(reader.first_loss), str(found.error), type(found.error), reader.first_place, places),
+        sum(parcel.count for parcel in found.parcels if parcel.ends and parcel.kind is Kind.MESSAGE),
+    )
+
+
+@given(
+    kinds=st.lists(
+        st.one_of(st.integers(0, SOUND - 1), st.integers(0, SOUND - 1), st.integers(0, len(KINDS) - 1)),
+        min_size=1,
+        max_size=25,
+    ),
+    sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=4),
+    on_error=st.sampled_from(("stop", "skip", "pass")),
+    capacity=st.sampled_from((300, 5000, 64 << 20)),
+)
+@settings(max_examples=120, deadline=None)
+def test_small_messages_that_pass_together_are_those_that_the_decoder_finds(
+    kinds: list[int], sizes: list[int], on_error: str, capacity: int
+) -> None:
+    data = b"".join(KINDS[each] for each in kinds)
+    slow: list[Place] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader_module, "sweep", lambda view, start, stop, **_: Swept(start))
+        expected = read(data, sizes, capacity, on_error, marker=slow.append)
+    for takes_bytes in (False, True):
+        fast: list[Place] = []
+        found = read(data, sizes, capacity, on_error, takes_bytes=takes_bytes, marker=fast.append)
+        assert told(found, fast) == told(expected, slow)
+        if not takes_bytes:
+            assert found.whole == expected.whole
+            assert all(parcel.count == 1 for parcel in found.parcels)
+
+
+def test_small_messages_at_hand_pass_together_where_nobody_looks_at_them() -> None:
+    found = read(TINY[0] * 500, takes_bytes=True)
+    assert found.whole[0] == TINY[0]
+    assert b"".join(found.whole) == TINY[0] * 500
+    assert len(found.parcels) < 20
+    assert found.reader.messages == sum(parcel.count for parcel in found.parcels) == 500
+
+
+def test_zeros_without_an_end_are_not_waited_for_for_ever() -> None:
+    limits = Limits(retained_bytes=100_000)
+    found = read(TINY[0] + bytes(1_000_000), (5000,), limits=limits)
+    assert isinstance(found.error, LimitExceeded)
+    assert "--max-retained-bytes" in str(found.error)
+    assert found.whole == [TINY[0]]
+    assert isinstance(read(TINY[0] + bytes(90_000), limits=limits).error, TruncatedError)

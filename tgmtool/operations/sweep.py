@@ -74,7 +74,14 @@ class Swept(NamedTuple):
 
 
 def sweep(
-    view: memoryview, start: int, stop: int, *, digests: bool, most: int | None = None, largest: int = LARGEST
+    view: memoryview,
+    start: int,
+    stop: int,
+    *,
+    digests: bool,
+    most: int | None = None,
+    largest: int = LARGEST,
+    markers: bool = True,
 ) -> Swept:
     """Pass over whole messages, every frame of which has a digest, that are unremarkable.
 
@@ -85,6 +92,7 @@ def sweep(
         digests: Compute them.
         most: Bytes after which to stop, at the end of a message; all if not given.
         largest: Bytes of a message that is passed over; a larger one stops the sweep.
+        markers: Pass over messages that hold no object, too.
     """
     enough = stop if most is None else min(start + most, stop)
     number_of, bytes_of = digest_functions() if digests else (None, None)
@@ -105,6 +113,8 @@ def sweep(
                 models[head] = _UNSEEN
             elif not model.gaps:  # most messages of a file may be of one kind, or no two
                 models[head] = _modelled(view, at, length, tensors)
+        if not tensors and not markers:
+            break
         at += length
         messages += 1
         objects += tensors

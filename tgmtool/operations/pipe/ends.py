@@ -87,6 +87,7 @@ class Output(Stage):
         self._refuse = refuse
         self._descriptor = -1
         self._writer: Writer | None = None
+        before.takes_bytes = True
         if isinstance(place, int):
             widen(place)
             try:
@@ -106,10 +107,14 @@ class Output(Stage):
                     self._refuse()
                 self._write(parcel)
                 self.before.done(parcel)
-                self.messages += parcel.ends and parcel.kind is not Kind.FOREIGN
+                if parcel.ends and parcel.kind is not Kind.FOREIGN:
+                    self.messages += parcel.count
         except Cancelled:
             self._say_why()
             raise
+        failure = self.crew.failure
+        if failure is not None and failure.stage is None:
+            self._say_why()  # the stage before us heard of it earlier than we did
 
     def _write(self, parcel: Parcel) -> None:
         self.busy = self.crew.busy(parcel)

@@ -70,8 +70,10 @@ class Link:
     def __init__(self, capacity: int, depth: int | None = None) -> None:
         self.capacity = max(capacity, 1)
         self.depth = depth or max(capacity // _BYTES_PER_MESSAGE, _LEAST_DEPTH)
+        self._counts = depth is not None
         self.part = min(PART, self.capacity)
         self.takes_kernel = False  # the taker only passes bytes on, to a pipe: they need not come to memory
+        self.takes_bytes = False  # the taker only passes bytes on: small messages need not come one by one
         self.messages = 0
         self.given = 0
         self.taken = 0
@@ -93,6 +95,11 @@ class Link:
         self._hungry = 0  # takers that wait
 
     # ---- the giver
+
+    @property
+    def takes_runs(self) -> bool:
+        """Several messages may be given as one parcel: nobody looks at them, and nobody counts them."""
+        return self.takes_bytes and not self._counts
 
     def room(self, opened: int, more: int) -> bool:
         """Wait for room for `more` bytes of a message of which `opened` bytes were read already.
@@ -135,11 +142,12 @@ class Link:
                 self._since = now
             self._open = 0
             self._held += size
-            self._waiting += 1
+            self._waiting += parcel.count
             self.peak = max(self.peak, self._held)
             self.given += size
             self.is_between = parcel.ends and not parcel.broken
-            self.messages += parcel.ends and not parcel.broken and parcel.kind is not Kind.FOREIGN
+            if parcel.ends and not parcel.broken and parcel.kind is not Kind.FOREIGN:
+                self.messages += parcel.count
             self._queue.append((parcel, now))
             if self._hungry:
                 self._changed.notify_all()
@@ -193,7 +201,7 @@ class Link:
             self.taken += parcel.size
             if not self._abandoned:
                 self._held -= parcel.size
-                self._waiting -= 1
+                self._waiting -= parcel.count
             self._in_hand.popleft()
             self._since = monotonic()
             if self._blocked:

@@ -41,9 +41,21 @@ class Parcel:
         ends: The last byte ends one.
         broken: With `ends`: what went before was no message after all; its end is missing.
         is_marker: The message holds no object: it is about the stream.
+        count: Messages; more than one only on a link whose taker passes bytes on, and only small ones.
     """
 
-    __slots__ = ("broken", "ends", "is_marker", "kind", "number", "offset", "pieces", "size", "starts")
+    __slots__ = (
+        "broken",
+        "count",
+        "ends",
+        "is_marker",
+        "kind",
+        "number",
+        "offset",
+        "pieces",
+        "size",
+        "starts",
+    )
 
     def __init__(
         self,
@@ -57,6 +69,7 @@ class Parcel:
         ends: bool = True,
         broken: bool = False,
         is_marker: bool = False,
+        count: int = 1,
     ) -> None:
         self.kind = kind
         self.pieces = pieces
@@ -67,6 +80,7 @@ class Parcel:
         self.ends = ends
         self.broken = broken
         self.is_marker = is_marker
+        self.count = count
 
     def __repr__(self) -> str:
         return f"<{self.kind.name} {self.number}, byte {self.offset}, {self.size} bytes>"

@@ -72,7 +72,7 @@ class ProcessStage(Stage):
         self._reader: Reader | None = None
         self.process: Process | None = None
         if before is not None:
-            before.takes_kernel = True
+            before.takes_kernel = before.takes_bytes = True
         self.feed: Feed | None = None
         self.is_foreign = False
 
@@ -122,7 +122,7 @@ class ProcessStage(Stage):
         writer = Writer(self._to_child, self.label, self.before, self.cancel)
         try:
             while (parcel := self.before.take()) is not None:
-                self.messages += parcel.starts
+                self.messages += parcel.count if parcel.starts else 0
                 writer.write(parcel)
                 self.before.done(parcel)
             self._wait_until_read()

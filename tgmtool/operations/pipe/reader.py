@@ -12,9 +12,11 @@ from collections.abc import Callable
 from ...errors import FormatError, FramingError, TruncatedError
 from ...limits import DEFAULT_LIMITS, Limits
 from ...messages.stream import ERROR, Place
+from ...wire import layout
 from ...wire.decoder import Decoder
 from ...wire.events import Damaged, FrameBegan, MessageBegan, MessageEnded
 from ..drive import drive, named
+from ..sweep import sweep
 from ..transforms.base import Unit
 from .kernel import KernelPiece, is_pipe
 from .links import Link
@@ -24,6 +26,8 @@ from .tape import Feed, PlaceFeed, Tape
 ON_ERROR = ("stop", "skip", "pass")
 _WINDOW = 4096  # read after a payload was passed over: enough for the next one's head
 _MAGIC_SIZE = 8
+_SMALL = 64 << 10  # bytes of a message below which several of them may pass as one
+_WIDE = 256 << 10  # read where messages are small
 
 
 class Damage(FramingError):
@@ -72,6 +76,7 @@ class Reader:
         self._limits = limits
         self._marker = marker
         self._can_splice = is_pipe(feed.descriptor)
+        self._is_run = False  # the last message was small: what comes next is read in larger pieces
         self._starting = True  # the next part is the first of its message
         self._tape = Tape(
             feed,
@@ -103,10 +108,11 @@ class Reader:
             self.is_foreign = True
             self._pass_everything()
             return
-        decoder = Decoder(verify=False, control_body_limit=self._limits.cbor_bytes)
+        self._tape.undecided = 0
+        decoder = self._decoder(0)
         while True:
             try:
-                self._walk(decoder)
+                resumed = self._walk(decoder)
             except TruncatedError as error:
                 self._give_up_message()
                 if self._on_error == "pass":
@@ -121,11 +127,18 @@ class Reader:
                 self._tape.hunting = True
                 decoder.resync()
             else:
-                return
+                if resumed is None:
+                    return
+                decoder = self._decoder(resumed)
 
-    def _walk(self, decoder: Decoder) -> None:
+    def _decoder(self, offset: int) -> Decoder:
+        return Decoder(offset=offset, verify=False, control_body_limit=self._limits.cbor_bytes)
+
+    def _walk(self, decoder: Decoder) -> int | None:
+        """Pass on messages; return where the next begins if some were passed without the decoder."""
         tape = self._tape
-        for event in drive(tape, decoder, window=_WINDOW):
+        window = _WIDE if self._is_run else _WINDOW
+        for event in drive(tape, decoder, window=window):
             if isinstance(event, FrameBegan):
                 if event.header.row.is_object:
                     decoder.skip_frame()
@@ -135,8 +148,48 @@ class Reader:
                 tape.message, tape.total = event.offset, event.preamble.total_length
             elif isinstance(event, MessageEnded):
                 self._end_message(event)
+                was_run, self._is_run = self._is_run, event.length < _SMALL
+                if self._is_run and (self._pass_run() or not was_run):
+                    return tape.first
             elif isinstance(event, Damaged):
                 self.lost += event.size
+        return None
+
+    def _pass_run(self) -> bool:
+        """Pass on the small messages that stand together at hand, as one parcel; False if there are none."""
+        tape = self._tape
+        view = tape.at_hand()
+        found = sweep(view, 0, len(view), digests=True, largest=_SMALL, markers=False)
+        if not found.messages:
+            return False
+        start = tape.first
+        data = tape.take_seen(found.stop)
+        if self._link.takes_runs:
+            run = Parcel(
+                Kind.MESSAGE,
+                (data,),
+                number=self.messages,
+                offset=start,
+                size=found.stop,
+                count=found.messages,
+            )
+            self._link.put(run, counted=True)
+        else:
+            self._put_singly(memoryview(data), start)
+        self.messages += found.messages
+        tape.undecided = start + found.stop
+        return True
+
+    def _put_singly(self, view: memoryview, start: int) -> None:
+        """Give messages that say how long they are, which is all that has to be known."""
+        at, number = 0, self.messages
+        while at < len(view):
+            size = layout.PREAMBLE.unpack_from(view, at)[-1]
+            piece = view[at : at + size]
+            self._link.put(
+                Parcel(Kind.MESSAGE, (piece,), number=number, offset=start + at, size=size), counted=True
+            )
+            at, number = at + size, number + 1
 
     def _end_message(self, event: MessageEnded) -> None:
         tape = self._tape
@@ -159,6 +212,7 @@ class Reader:
                 self._tape.may_splice = self._can_splice
             self._link.put(parcel, counted=True)
         self.messages += 1
+        tape.undecided = end
         tape.message, tape.total, tape.flowing = None, 0, False
 
     def _look_at(self, parcel: Parcel) -> None:

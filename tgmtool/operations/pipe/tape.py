@@ -15,6 +15,7 @@ from time import monotonic
 from ...endpoints import open_source
 from ...endpoints.base import Bytes, Source
 from ...endpoints.local import source_error
+from ...errors import LimitExceeded
 from ...limits import DEFAULT_LIMITS
 from .cancel import Cancel
 from .kernel import LEAST, KernelPiece, Ring
@@ -194,6 +195,7 @@ class Tape(Source):
         self.message: int | None = None  # where the message begins that is being read
         self.total = 0  # its length, if it says so
         self.hunting = False  # after damage: a message is believed when all of it is at hand
+        self.undecided: int | None = None  # where begins what may still become a message, or padding
         self.flowing = False  # it is larger than the link: what comes of it goes on at once
         self._feed = feed
         self._link = link
@@ -270,6 +272,14 @@ class Tape(Source):
             return [b"".join(in_memory)] if size else []
         return found
 
+    def at_hand(self) -> memoryview:
+        """Return what is kept and stands together, from the first byte on."""
+        return self._seen(0) if self._pieces else memoryview(b"")
+
+    def take_seen(self, size: int) -> bytes:
+        """Return and forget the first `size` bytes of what is at hand; they hold no larger buffer."""
+        return b"".join(piece for piece in self.take(self.first, size) if not isinstance(piece, KernelPiece))
+
     @property
     def kept(self) -> int:
         """Bytes that are kept."""
@@ -286,6 +296,8 @@ class Tape(Source):
         """
         if self.ended:
             return False
+        if self.message is None and self.undecided is not None and not self.hunting:
+            self._check_undecided(self.undecided)
         if self.flowing:
             self._flow()
         most = max(self._retain, self._link.capacity) if self.hunting else max(self._link.capacity, _HEAD)
@@ -313,6 +325,16 @@ class Tape(Source):
             self._grows = True
         self.position += found
         return True
+
+    def _check_undecided(self, start: int) -> None:
+        # Zeros may be a message that is not written yet, for ever: a file of them has an end, a pipe has not.
+        if self.position - start > self._retain:
+            raise LimitExceeded(
+                f"{self.position - start} zeros, and no message begins",
+                limit="retained_bytes",
+                value=self._retain,
+                offset=start,
+            )
 
     def _splice(self, size: int) -> bool | None:
         """Move bytes past memory; False at the end, None if they have to be read after all."""

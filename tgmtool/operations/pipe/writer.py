@@ -76,7 +76,7 @@ class Writer:
         self._write(waiting)
         if parcel.ends and not parcel.broken:
             self.between = True
-            self.messages += 1
+            self.messages += parcel.count
 
     def _pour(self, piece: KernelPiece) -> None:
         while len(piece):
