@@ -14,7 +14,7 @@ import pytest
 from tests.cli.here import tgmtool
 from tests.cli.test_schemas import check
 from tests.operations.producers import places_in
-from tests.operations.streams import append, buffered, numbered, spoken
+from tests.operations.streams import append, buffered, numbered, object_ends, spoken, streaming
 from tests.operations.test_tail_streams import put
 from tests.processes import Running, shell, wait_until
 from tests.processes import tgmtool as process
@@ -252,3 +252,22 @@ def test_a_folder_is_taken_file_by_file(tmp_path: Path) -> None:
     done = tgmtool(*words, cwd=tmp_path)
     assert (done.status, done.lines) == (0, ["in/a.tgm 0", "in/b.tgm 1"])
     assert tgmtool(*words, cwd=tmp_path).lines == []
+
+
+@pytest.mark.parametrize("every", ["0", "1h"])
+def test_what_came_while_nobody_looked_is_not_taken_by_a_signal(tmp_path: Path, every: str) -> None:
+    run, state = tmp_path / "run.tgm", tmp_path / "state"
+    data = streaming(range(3))
+    ends = object_ends(data)
+    run.write_bytes(data[: ends[0]])
+    words = ("-n", "+1", "--state", state, "--state-every", every, "-j", run)
+    with Running("tail", "-f", "-s", "1h", "--watch", "off", *words) as tail:
+        first = tail.line()
+        append(run, data[ends[0] : ends[2] + 10])
+        tail.process.send_signal(signal.SIGTERM)
+        assert tail.wait() == 143
+        while line := tail.line():
+            first += line
+    rest = process("tail", *words)
+    rows = [json.loads(line) for line in [*first.splitlines(), *rest.lines]]
+    assert [row["mars"]["step"] for row in rows if "mars" in row] == [0, 1, 2]

@@ -12,7 +12,6 @@ import time
 from contextlib import closing
 
 from ..errors import SourceError, TgmError
-from ..messages.spans import Notice
 from ..messages.stream import Place
 from ..operations.commands import CommandFailed
 from ..operations.tail import Tail, TimeLimit, follow
@@ -114,9 +113,8 @@ def _error_text(place: Place) -> str:
 def _say_what_is_pending(console: Console, steps: Tail) -> None:
     """One line about an unfinished message, when a signal ends following."""
     try:
-        for found in steps.finish():
-            if isinstance(found, Notice) and found.event == "cut":
-                console.note(notice_text(found))
+        for found in steps.pending():
+            console.note(notice_text(found))
     except (TgmError, BrokenPipeError):
         return
 

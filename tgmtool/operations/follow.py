@@ -167,8 +167,23 @@ class Follower(Contents):
             for event in drive(self.source, self._decoder, resync=True, assume_dead=self._assume_dead):
                 yield from self._take(event)
         except TruncatedError as error:
-            gap = gap_of_cut(error, None if self._assume_dead else self.source)
-            yield Notice("cut", self.name, gap.offset, gap.length, gap.code, gap.reason)
+            yield self._cut(error)
+
+    def pending(self) -> Iterator[Notice]:
+        """Yield a "cut" notice if a message is open, as far as was read. Only `close` may come after it."""
+        if self.source is None or self.is_between:
+            return
+        self._decoder.receive_eof()
+        try:
+            self._decoder.next_event()
+        except TruncatedError as error:
+            yield self._cut(error)
+        except FormatError:
+            return  # damage that is being read again
+
+    def _cut(self, error: TruncatedError) -> Notice:
+        gap = gap_of_cut(error, None if self._assume_dead else self.source)
+        return Notice("cut", self.name, gap.offset, gap.length, gap.code, gap.reason)
 
     def close(self) -> None:
         """Close the file."""

@@ -266,6 +266,11 @@ class Tail:
                     SourceError(f"no message with number {wanted.seq} or higher", uri=track.name)
                 )
 
+    def pending(self) -> Iterator[Notice]:
+        """Yield "cut" notices for open messages, for who stops at once: what is not read is not taken."""
+        for track in self._tracks:
+            yield from track.pending()
+
     # ---- their parts
 
     def _has_ended(self, track: Track) -> bool:

@@ -185,6 +185,11 @@ class Track:
         if self.follower is not None:
             yield from self.follower.finish()
 
+    def pending(self) -> Iterator[Notice]:
+        """Yield a "cut" notice if a message is open; nothing more is read."""
+        if self.follower is not None:
+            yield from self.follower.pending()
+
     def must_hold_back(self) -> bool:
         """Which units are the last so many is known only when all were seen: in a pipe, or on a channel."""
         choices = self.choices
