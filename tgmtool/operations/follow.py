@@ -18,7 +18,7 @@ from ..errors import FormatError, FramingError, SourceError, TruncatedError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.spans import Notice
 from ..wire import layout
-from ..wire.events import Damaged, Event
+from ..wire.events import Damaged, Event, Signal
 from ..wire.resync import torn
 from .contents import Contents, Found
 from .doubts import Belief, Doubts
@@ -175,7 +175,8 @@ class Follower(Contents):
             return
         self._decoder.receive_eof()
         try:
-            self._decoder.next_event()
+            while self._decoder.next_event() not in (Signal.END, Signal.NEED_DATA):
+                pass  # whole, and not handed out: it is for the next time
         except TruncatedError as error:
             yield self._cut(error)
         except FormatError:
