@@ -85,6 +85,8 @@ def test_a_stage_is_read(text: str, kind: str, words: tuple[str, ...], runs: int
         ("@verify twice", "expected @verify alone"),
         ("@tee --often x", "there is no --often"),
         ("@merge", "expected @merge PATH"),
+        ("@refs --fsync=often x", "expected none or message"),
+        ("@tee s3://bucket/x.tgm", "not written by this version"),
         ("@recode gzip", "does not exist"),
     ],
 )
@@ -241,6 +243,13 @@ def test_what_fails_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
     script = shlex.join(["sh", "-c", "cat > /dev/null; exit 3"])
     report = run([f"2*{script}"], source=DATA, keep_going=True, failed=str(failed))
     assert sorted(steps_in(failed.read_bytes())) == list(range(9))
+
+
+def test_losses_beyond_a_number_are_counted() -> None:
+    noted: list[str] = []
+    report = run(["1*false"], source=messages(1, 4)[0] * 103, keep_going=True, noted=noted)
+    assert (report.failure, len(report.losses)) == (None, 101)
+    assert report.losses[-1] == noted[-1] == "and 3 more that are not told one by one"
 
 
 def test_merge_keeps_every_message_whole_and_every_input_in_order(tmp_path: Path) -> None:

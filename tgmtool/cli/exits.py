@@ -37,7 +37,10 @@ TABLE = (
     ),
     (INCOMPLETE, "incomplete: input stops inside a message"),
     (PRODUCER_ERROR, "the producer said error"),
-    (CANNOT_RESUME, "cannot resume: the saved state does not match the data"),
+    (
+        CANNOT_RESUME,
+        "cannot resume: the saved state does not match the data; or a reference names what is not there",
+    ),
     (TIME_LIMIT, "a time limit passed; stderr says which"),
     (129, "SIGHUP, after cleaning up"),
     (130, "SIGINT, after cleaning up"),

@@ -122,8 +122,9 @@ class Meter:
         table = Table(title=Text(f"{safe(self._title, 40)}{self._far(links)}"), box=None, pad_edge=False)
         table.add_column("from", overflow="ellipsis", no_wrap=True)
         table.add_column("to", overflow="ellipsis", no_wrap=True)
-        for head in ("messages", "MB", "MB/s", "full", "oldest"):
-            table.add_column(head, justify="right", no_wrap=True)
+        for head, least in (("messages", 8), ("MB", 7), ("MB/s", 6), ("full", 4), ("oldest", 7)):
+            # On a narrow terminal names and bars are cut, and no figure is.
+            table.add_column(head, justify="right", no_wrap=True, min_width=least, overflow="crop")
         for at, link in enumerate(links):
             share = min(link.held / link.capacity, 1.0)
             bar = ("#" * round(share * _BAR)).ljust(_BAR, ".")

@@ -151,7 +151,10 @@ def _refs(spec: Spec, words: _Words, settings: Settings) -> Transform:
 
     (folder,) = words.only(spec, 1, 1, "DIR")
     threshold = size(words.flags["threshold"]) if "threshold" in words.flags else settings.ref_threshold
-    return Refs(folder, threshold=threshold, most_names=settings.most_names)
+    fsync = words.flags.get("fsync", "message")
+    if fsync not in {"none", "message"}:
+        raise EncodeError(f"stage {spec.text!r}: --fsync={fsync} does not exist, expected none or message")
+    return Refs(folder, threshold=threshold, most_names=settings.most_names, durable=fsync != "none")
 
 
 def _resolve(spec: Spec, words: _Words, settings: Settings) -> Transform:
@@ -201,7 +204,7 @@ TABLE: Mapping[str, tuple[_Maker, tuple[str, ...]]] = {
     "@tee": (_tee, ("append", "commit", "force", "fsync", "repair-tail")),
     "@split": (_split, ("force",)),
     "@recode": (_recode, ()),
-    "@refs": (_refs, ("threshold",)),
+    "@refs": (_refs, ("fsync", "threshold")),
     "@resolve": (_resolve, ()),
     "@stamp": (_stamp, ("id", "chan", "sender", "force", "no-end")),
     "@rate": (_rate, ()),

@@ -34,6 +34,7 @@ from .waker import Waker
 from .watchdog import Watchdog
 
 _KILLED_AFTER = 2.0  # seconds in which a thread ends whose processes were killed
+_MOST_LOSSES = 100  # that are told one by one; a stream has no end, and a log should have one
 _LOOK_AGAIN = 0.05  # seconds between two looks at how far those are who end
 
 
@@ -77,7 +78,7 @@ class Crew:
 
     Attributes:
         stages: In their order, input and output included.
-        losses: What was skipped or lost, in words.
+        losses: What was skipped or lost, in words; the first of it, and how much more.
         producer_error: What a producer upstream said of its failure.
     """
 
@@ -96,6 +97,7 @@ class Crew:
         self._listener = Listener(hooks.said, choices.stderr_limit)
         self._set_aside = SetAside(choices.failed) if choices.keep_going else None
         self._waker = Waker()
+        self._lost = 0  # losses, also those that are only counted
         self._handled = False  # what has to end because of the failure was told so
         self._stopped_at: float | None = None
         self._moved = (0, 0.0)
@@ -121,7 +123,11 @@ class Crew:
 
     def lose(self, text: str) -> None:
         """Take note that data was lost."""
-        self.losses.append(text)
+        with self._lock:
+            self._lost += 1
+            if self._lost > _MOST_LOSSES:
+                return
+            self.losses.append(text)
         self.hooks.noted(text)
 
     def reader_of(
@@ -351,6 +357,10 @@ class Crew:
                     f"{reader.name}: {reader.losses} places are damaged, and were passed on; "
                     f"the first: {reader.first_loss}"
                 )
+        if self._lost > _MOST_LOSSES:
+            text = f"and {self._lost - _MOST_LOSSES} more that are not told one by one"
+            self.losses.append(text)
+            self.hooks.noted(text)
         links = [stage.before for stage in self.stages if stage.before is not None]
         if (
             self.failure is None

@@ -163,6 +163,9 @@ class Engine:
         if isinstance(each, Spec) and each.kind == WORKERS:
             return WorkerStage(*place, before, after, spec=each, in_order=self.choices.in_order)
         does = make(each, settings) if isinstance(each, Spec) else each
+        if isinstance(said := getattr(does, "warnings", None), list):  # of opening what it writes to
+            for text in said:
+                self.crew.hooks.noted(text)
         if isinstance(does, Flow):
             return FlowStage(*place, before, after, does)
         return TransformStage(*place, before, after, does)

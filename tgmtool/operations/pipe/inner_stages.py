@@ -100,8 +100,9 @@ class WholeStage(Stage):
         try:
             self.message(unit, parcel)
         except OF_THIS_MESSAGE as error:
+            text = str(error).removeprefix(f"{unit.name}: message {unit.number}: ")  # it is said once
             failed = StageFailed(
-                f"{self.label}: message {unit.number}{self.crew.seq_of(unit)}: {error}", stage=self.number
+                f"{self.label}: message {unit.number}{self.crew.seq_of(unit)}: {text}", stage=self.number
             )
             failed.__cause__ = error
             if not self.crew.set_aside(unit.data, failed):

@@ -17,8 +17,10 @@ from .cancel import Cancel
 from .held import Held
 from .links import Cancelled
 from .process import Process
+from .writer import widen
 
 _READ = 1 << 20
+_WIDE = 64 << 10  # bytes of a message from which on its pipes are made wider: fewer turns of two processes
 _ERRORS_KEPT = 64 << 10
 _LOOK_AGAIN = 0.02  # seconds, where the system has no descriptor that says that a process ended
 
@@ -71,6 +73,9 @@ def run_job(
     ours = [ends[0][1], ends[1][0], ends[2][0]]
     for descriptor in ours:
         os.set_blocking(descriptor, False)
+    if sum(map(len, pieces)) > _WIDE:
+        widen(ends[0][1])
+        widen(ends[1][1])
     try:
         process = Process(
             words, stdin=childs[0], stdout=childs[1], stderr=childs[2], label=label, stage=stage
