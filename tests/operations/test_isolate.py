@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 from pathlib import Path
@@ -26,6 +27,13 @@ def test_a_report_comes_back_as_it_was_made(tmp_path: Path) -> None:
     here = tgmtool.validate(str(path))
     assert [found.code for found in here.findings] == ["foreign_bytes"]
     assert of(lambda: tgmtool.validate(str(path))) == here
+
+
+def test_a_parent_with_a_large_address_space_has_its_files_checked_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "one.tgm"
+    path.write_bytes(tgmtool.encode([np.arange(9.0)]))
+    with mmap.mmap(-1, 8 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE):
+        assert of(lambda: tgmtool.validate(str(path))).verdict == "valid"
 
 
 def test_a_report_of_any_size_comes_back() -> None:

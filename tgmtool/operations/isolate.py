@@ -14,7 +14,7 @@ from typing import Any
 
 from .findings import Finding, Report
 
-_SPARE = 1 << 30  # bytes of address space that Python, NumPy and the codecs take themselves
+_SPARE = 1 << 30  # bytes of address space that Python, NumPy and the codecs take besides
 _CHUNK = 1 << 16
 
 
@@ -61,7 +61,8 @@ def _be_the_child(validate: Callable[[], Report], writing: int, memory: int, sec
 
     faulthandler.disable()  # the parent says what happened
     try:
-        for kind, limit in ((resource.RLIMIT_AS, _SPARE + memory), (resource.RLIMIT_CPU, seconds)):
+        space = _address_space() + _SPARE + memory
+        for kind, limit in ((resource.RLIMIT_AS, space), (resource.RLIMIT_CPU, seconds)):
             _, hard = resource.getrlimit(kind)
             resource.setrlimit(kind, (limit if hard < 0 else min(limit, hard), hard))
         report = validate()
@@ -71,6 +72,15 @@ def _be_the_child(validate: Callable[[], Report], writing: int, memory: int, sec
         os._exit(0)
     except BaseException:  # noqa: BLE001  # whatever it is, the parent says that the check failed
         os._exit(1)
+
+
+def _address_space() -> int:
+    """Return the bytes of address space that were inherited: a parent with many mappings is no reason to fail."""
+    try:
+        with open("/proc/self/statm", "rb") as sizes:
+            return int(sizes.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0  # not Linux
 
 
 def _report(value: list[Any]) -> Report:
