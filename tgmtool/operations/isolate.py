@@ -75,7 +75,7 @@ def _be_the_child(validate: Callable[[], Report], writing: int, memory: int, sec
 
 
 def _address_space() -> int:
-    """Return the bytes of address space that were inherited: a parent with many mappings is no reason to fail."""
+    """Return the bytes of address space that were inherited: those of the parent do not count."""
     try:
         with open("/proc/self/statm", "rb") as sizes:
             return int(sizes.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
