@@ -70,16 +70,30 @@ def rows(scale: Scale, folder: Path) -> Iterator[Row]:
                 f"pipe, {name}, against {peer}", goal, ours=ours, peer=there, limits=[direct], rounds=rounds
             )
         yield Row(f"pipe, {name}: peak RSS", _peak(path, times, words), "< 164 MiB", unit="B")
+    yield from _small(folder / "small.tgm", scale, rounds)
     yield from _pipeline(path, scale, rounds)
     yield from _workers(path, scale, rounds)
 
 
-def _write(path: Path, count: int) -> None:
+def _small(path: Path, scale: Scale, rounds: int) -> Iterator[Row]:
+    count = scale.choose(100_000, 10_000)
+    _write(path, count, 1024)
+    peer = _between(path, 1, ["pv", "-q"]) if shutil.which("pv") else None
+    yield compare(
+        f"pipe, verbatim, {count} messages of 1 KiB, against pv",
+        ">= 100 000 messages/s",
+        ours=_between(path, 1, command("pipe")),
+        peer=peer,
+        rounds=min(rounds, 3),
+    )
+
+
+def _write(path: Path, count: int, size: int = _MESSAGE) -> None:
     import numpy as np
 
     import tgmtool
 
-    values = np.random.default_rng(1).standard_normal(_MESSAGE // 4, dtype=np.float32)
+    values = np.random.default_rng(1).standard_normal(size // 4, dtype=np.float32)
     data = tgmtool.encode([(values, {"mars": {"param": "2t"}})])
     with path.open("wb") as file:
         for _ in range(count):
@@ -142,8 +156,14 @@ def _workers(path: Path, scale: Scale, rounds: int) -> Iterator[Row]:
     job = shlex.join(["sh", "-c", _COMPUTE])
     merge = shlex.join(["@merge", str(path)])
     ours, peer = (_timed(command("pipe", merge, f"@limit {count}", f"{runs}*{job}")) for runs in (4, 1))
+    alone = f"j() {{ n=0; while test $n -lt {count // 2}; do {job} < /dev/null; n=$((n+1)); done; }}"
     yield compare(
-        "pipe, '4*CMD'; peer: '1*CMD'", ">= 1.7 x (two cores)", ours=ours, peer=peer, rounds=min(rounds, 3)
+        "pipe, '4*CMD'; peer: '1*CMD'; limit: two shells side by side",
+        ">= 1.7 x (two cores)",
+        ours=ours,
+        peer=peer,
+        limits=[_timed(["sh", "-c", f"{alone}; j & j & wait"])],
+        rounds=min(rounds, 3),
     )
 
 
