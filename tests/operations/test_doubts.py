@@ -80,6 +80,15 @@ def test_only_a_file_that_did_not_change_for_long_is_left_by_its_writer(tmp_path
     following.close()
 
 
+def test_several_torn_messages_among_whole_ones_are_passed_at_once(tmp_path: Path) -> None:
+    following = begun(tmp_path / "a.tgm", TORN + BEHIND + TORN[:300] + buffered([9]), stall=0.0)
+    found = list(following.poll())
+    assert steps_of(found) == [0, 5, 6, 7, 8, 9]
+    places = [(0, len(TORN)), (len(TORN + BEHIND), 300)]
+    assert [gap[:2] for gap in gaps_of(found)] == places
+    following.close()
+
+
 def test_a_file_whose_lock_is_held_has_a_writer(tmp_path: Path) -> None:
     path = tmp_path / "a.tgm"
     following = begun(path, TORN + BEHIND, stall=0.0)

@@ -114,6 +114,8 @@ class Round:
 
     def write(self, *, kill: bool) -> None:
         data = b"".join(self.message() for _ in range(self.chance.randint(1, 4)))
+        if kill and self.chance.random() < 0.7:  # at any byte, not only where it takes its time
+            data, kill = data[: self.chance.randrange(1, len(data))], False
         store = self.folder / f"data{self.next_step}"
         store.write_bytes(data)
         plan, at = [], 0
@@ -150,8 +152,8 @@ class Round:
             os.truncate(self.path, self.whole()[1])
 
     def fill(self, step: int) -> bytes:
-        """Two messages."""
-        return buffered([step - 1], shape=(200, 200)) + buffered([step], shape=(200, 200))
+        """Two messages, that a torn one before them may well hide."""
+        return buffered([step - 1]) + buffered([step])
 
     def replace(self) -> None:
         """Let another file take the name, when the reader has this one open."""

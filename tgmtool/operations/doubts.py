@@ -11,8 +11,10 @@ import time
 
 from ..endpoints.local import FileSource, lock_holder
 from ..errors import FormatError, LimitExceeded
-from .guesses import Refuted, fills, whole_message_in
+from ..wire import layout
+from .guesses import Refuted, end_of_frames, whole_message_in
 
+_MOST_TORN = 16  # torn messages among whole ones
 _NEAR_END = 1 << 20  # damage further from the end than this is not a page in flight
 
 
@@ -46,7 +48,7 @@ class Doubts:
         # What ends before it was given its time. Otherwise a thousand bad frames would take a thousand times.
         self._settled_until = 0
         self._still: tuple[tuple[int, int], float] | None = None  # size and mtime, since when
-        self._answered: tuple[int, int] | None = None  # the size and mtime at which nothing was found
+        self._answered: tuple[int, int] | None = None  # the size and mtime for which the answer was no
 
     def belief(self, source: FileSource, error: FormatError) -> Belief:
         """Return what to do about an error that reading the file gave."""
@@ -70,7 +72,8 @@ class Doubts:
         """Return where the first whole message behind a torn one begins, if that is surely torn.
 
         That is so when no writer holds the file, it did not change for `stall`, and messages fill it from
-        there to its end: if they were the payload of a message that is still written, this would be chance.
+        there to its end, the last of them whole: if they were the payload of a message that is still
+        written, this would be chance.
 
         Args:
             source: The file.
@@ -86,11 +89,29 @@ class Doubts:
         is_due = is_left or now - self._still[1] >= self._stall
         if not is_due or seen == self._answered or lock_holder(source.descriptor):
             return None
-        self._answered = seen
         try:
             found = whole_message_in(source, start, status.st_size)
+            if found is not None and _is_filled(source, found, status.st_size):
+                return found
         except LimitExceeded:
-            return None  # too dear to find out; at the end it is told as a cut message
-        if found is None or not fills(source, found, status.st_size, Refuted()):
-            return None
-        return found
+            pass  # too dear to find out; at the end it is told as a cut message
+        self._answered = seen
+        return None
+
+
+def _is_filled(source: FileSource, at: int, end: int) -> bool:
+    """Return whether messages, the last of them whole, follow one another from `at` exactly to `end`."""
+    refuted = Refuted()
+    for _ in range(_MOST_TORN):
+        while at < end and bytes(source.read_at(at, 8)) == layout.MESSAGE_MAGIC:
+            ended = end_of_frames(source, at + layout.PREAMBLE_SIZE, end, refuted)
+            if ended is None:
+                break
+            at = ended
+        else:
+            return at == end
+        found = whole_message_in(source, at + layout.PREAMBLE_SIZE, end)
+        if found is None:
+            return False
+        at = found
+    return False
