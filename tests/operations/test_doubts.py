@@ -89,6 +89,18 @@ def test_several_torn_messages_among_whole_ones_are_passed_at_once(tmp_path: Pat
     following.close()
 
 
+def test_nothing_is_passed_over_where_damage_and_a_torn_message_meet(tmp_path: Path) -> None:
+    longer = streaming([3], shape=(200, 200))[:400]
+    data = (
+        LARGE[:300] + longer + 5 * BEHIND
+    )  # the first claims to end inside of a whole one, the second behind
+    following = begun(tmp_path / "a.tgm", data, stall=0.0)
+    found = [*following.poll(), *following.poll()]
+    assert steps_of(found) == 5 * [5, 6, 7, 8]
+    assert [gap[:2] for gap in gaps_of(found)] == [(0, 300 + len(longer))]
+    following.close()
+
+
 def test_a_file_whose_lock_is_held_has_a_writer(tmp_path: Path) -> None:
     path = tmp_path / "a.tgm"
     following = begun(path, TORN + BEHIND, stall=0.0)

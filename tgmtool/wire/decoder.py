@@ -187,6 +187,8 @@ class Decoder:
     @property
     def whole_until(self) -> int:
         """Where the whole frames of the open message end, at most (bytes from the start of the source)."""
+        if self._hunt is not None:
+            return self.sound_end  # the frame that was damaged did not end where it says
         if not self._in_message:
             return self._message
         return self._frame.offset if self._in_frame else self._frame_end()
