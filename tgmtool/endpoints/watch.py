@@ -7,7 +7,6 @@ tells, and polling is all there is.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
 import os
@@ -70,6 +69,8 @@ class Polling:
 
     async def wait_async(self, timeout: float) -> None:
         """Sleep."""
+        import asyncio
+
         await asyncio.sleep(timeout)
 
     def add(self, paths: Iterable[str]) -> None:
@@ -147,6 +148,8 @@ class Inotify:
 
     async def wait_async(self, timeout: float) -> None:
         """Return at a notice or after `timeout` seconds."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         noticed = asyncio.Event()
         loop.add_reader(self._descriptor, noticed.set)
@@ -220,6 +223,8 @@ class WatchFiles:
 
     async def wait_async(self, timeout: float) -> None:
         """Return at a notice or after `timeout` seconds, give or take a turn."""
+        import asyncio
+
         await asyncio.to_thread(self.wait, timeout)
 
     def add(self, paths: Iterable[str]) -> None:

@@ -20,7 +20,6 @@ from .markers import marker, now
 from .scan import Scanner
 
 CHAN = "sync"
-EVERY_BYTES = 64 << 20
 
 
 class Acks:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..messages.stream import Sender
-from .acks import EVERY_BYTES, Acks
 from .choices import Choices
 from .cursor import StateFile, refused
 from .tracks import Track
 
+if TYPE_CHECKING:
+    from .acks import Acks
+
+_EVERY_BYTES = 64 << 20  # taken at most between two acknowledgments
 _IDLE_PERIOD = 0.01  # seconds between two acknowledgments when there is nothing else to do
 
 
@@ -42,6 +45,8 @@ class Keeper:
             self._state = StateFile(choices.state, reset=choices.state_reset)
         try:
             if choices.ack is not None:
+                from .acks import Acks
+
                 self._acks = Acks(choices.ack, choices.ack_sender, choices.limits)
         except BaseException:
             self.close()
@@ -80,7 +85,7 @@ class Keeper:
         self._dirty = True
         if not self.is_active:
             return
-        if self.pause() <= 0 or (self._acks is not None and _size_of(tracks) - self._size >= EVERY_BYTES):
+        if self.pause() <= 0 or (self._acks is not None and _size_of(tracks) - self._size >= _EVERY_BYTES):
             self.write(tracks)
 
     def hurry(self) -> None:
