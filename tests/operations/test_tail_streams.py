@@ -7,14 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tgmtool
-from tests.operations.streams import RUN, append, buffered, numbered, piped, spoken, steps_of
+from tests.operations.streams import FIXED, RUN, append, buffered, entry, numbered, piped, spoken, steps_of
 from tests.operations.test_tail import awaiting, events_of, in_background, waiting
 from tgmtool import DataObject, Message, Notice, SourceError, TimeLimit
 from tgmtool.errors import CannotResume
-from tgmtool.messages.stream import KEY, Sender
+from tgmtool.messages.stream import KEY, Place, Sender
 from tgmtool.operations.choices import Choices
 from tgmtool.operations.tail import Tail, follow
 
@@ -153,6 +154,18 @@ def test_a_repeat_with_other_bytes_is_shown_and_held_against_the_stream(path: Pa
     found, steps = ended(str(path))
     assert steps_of(found) == [0, 1, 7, 2]
     assert codes_of(found) == ["seq_duplicate"]
+    assert steps.lost_data
+
+
+@pytest.mark.parametrize("unit", ["object", "message"])
+def test_equal_values_in_another_message_of_the_same_number_are_shown(path: Path, unit: str) -> None:
+    values = np.zeros(4, "<f4")  # whose frame is the same bytes wherever it stands
+    place = {KEY: Place(RUN, 0).to_map()}
+    data = [tgmtool.encode([(values, entry(step))], metadata=place, style=FIXED) for step in range(3)]
+    path.write_bytes(b"".join(data))
+    found, steps = ended(str(path), unit=unit, follow=False)
+    assert steps_of(found) == [0, 1, 2]
+    assert codes_of(found) == ["seq_duplicate"] * 2
     assert steps.lost_data
 
 

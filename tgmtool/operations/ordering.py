@@ -105,8 +105,8 @@ class Order:
             return False
         at = len(self._frames) - 1
         same = digest is not None and at < len(self._earlier) and self._earlier[at] == print_
-        self._same = self._same and same
-        return same and row.is_object
+        self._same = self._same and same  # equal values in another message are no repeat
+        return self._same and row.is_object
 
     def metadata(self, extra: Mapping[str, Any], name: str, offset: int) -> Iterator[Notice]:
         """Take the metadata of the open message; yield what is wrong with its place.
