@@ -167,6 +167,9 @@ def test_without_references_nothing_is_opened(tmp_path: Path) -> None:
     assert resolved(data, tmp_path) == data
 
 
-def test_a_folder_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SourceError):
-        Resolve(str(tmp_path / "gone"))
+def test_a_folder_need_not_be_there_before_its_first_reference(tmp_path: Path) -> None:
+    transform = Resolve(str(tmp_path / "d"))
+    small = moved(one(0), tmp_path / "d")
+    assert [bytes(unit.data) for unit in transform.message(Unit(small, 0, 0))] == [one(0)]
+    with pytest.raises(SourceError, match="gone"):
+        resolved(small, tmp_path / "gone")

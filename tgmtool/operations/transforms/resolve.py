@@ -26,20 +26,19 @@ class Resolve:
     """Puts payloads back.
 
     Args:
-        folder: Where they are.
+        folder: Where they are. It need not be there before the first reference comes: `@refs` may be
+            making it at the other end of a pipe.
 
     Attributes:
         resolved: Objects whose payload came back.
-
-    Raises:
-        SourceError: There is no such folder.
     """
 
     name = "@resolve"
     needs: Needs = "message"
 
     def __init__(self, folder: str = ".") -> None:
-        self._store = Store(folder, create=False)
+        self._folder = folder
+        self._store: Store | None = None
         self._ends = Ends()
         self.resolved = 0
 
@@ -91,6 +90,8 @@ class Resolve:
             raise ReferenceRefused(f"object {number}: {error}", reason=error.reason) from None
 
     def _object(self, ref: Ref) -> tuple[TensorFrame, Descriptor]:
+        if self._store is None:
+            self._store = Store(self._folder, create=False)
         inner = Unit(self._store.get(ref.name, ref.size), name=ref.name)
         try:
             found = inner.message.objects
@@ -113,7 +114,8 @@ class Resolve:
 
     def finish(self, *, failed: bool) -> Iterable[Unit]:
         """Close the folder."""
-        self._store.close()
+        if self._store is not None:
+            self._store.close()
         return ()
 
 
