@@ -15,7 +15,10 @@ from typing import IO, Any, NamedTuple, Self
 
 PATIENCE = 60.0  # seconds after which what never happens is a failure
 TGMTOOL = (sys.executable, "-m", "tgmtool")
-_NOT_INHERITED = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "SOURCE_DATE_EPOCH")
+_NOT_INHERITED = (
+    *("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "SOURCE_DATE_EPOCH"),
+    "PYTHONDONTWRITEBYTECODE",  # every process would compile everything again
+)
 
 
 class Ended(NamedTuple):
