@@ -115,15 +115,21 @@ def test_it_is_shown_on_a_terminal_or_when_asked_for(
     assert bool(written) == shown
 
 
-def test_nobody_looking_any_more_is_no_error(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+def test_nobody_looking_any_more_is_no_error_and_not_tried_again(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def fail(*given: object) -> None:
+        tries.append(given)
         raise OSError
 
     monkeypatch.setattr(os, "write", fail)
     meter = Progress(10, 1, "always")
-    clock.now += 5
-    meter.update(5, 0)
-    meter.clear()
+    for _ in range(3):
+        clock.now += 60
+        meter.update(5, 0)
+    assert len(tries) == 1
 
 
 def test_a_closed_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,13 +137,13 @@ def test_a_closed_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None
         raise OSError
 
     monkeypatch.setattr(os, "isatty", fail)
-    assert progress._is_terminal() is False
+    assert progress.is_terminal() is False
 
 
 def test_a_terminal_is_known_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     leader, follower = pty.openpty()
     isatty: Callable[[int], bool] = os.isatty
     monkeypatch.setattr(os, "isatty", lambda _number: isatty(follower))
-    assert progress._is_terminal()
+    assert progress.is_terminal()
     os.close(leader)
     os.close(follower)

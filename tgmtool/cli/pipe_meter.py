@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..operations.pipe.choices import LinkState
 from .console import Console, safe
+from .progress import is_terminal
 
 if TYPE_CHECKING:
     from ..operations.pipe.crew import Crew
@@ -34,9 +35,9 @@ class Meter:
     """
 
     def __init__(self, console: Console, when: str, *, title: str, period: float, total: int | None) -> None:
-        is_terminal = _is_terminal()
-        self._live_wanted = is_terminal and when != "never"
-        self._lines_wanted = when == "always" and not is_terminal
+        on_terminal = is_terminal()
+        self._live_wanted = on_terminal and when != "never"
+        self._lines_wanted = when == "always" and not on_terminal
         self.period = _LIVE_PERIOD if self._live_wanted else max(period, 0.01) if self._lines_wanted else None
         self._console = console
         self._title = title
@@ -138,10 +139,3 @@ class Meter:
                 f"{link.oldest:.1f} s" if link.waiting else "",
             )
         return table
-
-
-def _is_terminal() -> bool:
-    try:
-        return os.isatty(2)
-    except OSError:
-        return False

@@ -19,6 +19,7 @@ from ..operations.tracks import Track
 from . import exits
 from .console import Console
 from .exits import Stopped
+from .progress import StatusLine, is_terminal
 from .tail_views import Raw, Show, notice_text
 
 _OFTEN, _SELDOM = 0.2, 10.0  # seconds between two lines of progress: on a terminal, and in a log
@@ -159,31 +160,28 @@ class Meter:
         self._console = console
         self._steps = steps
         self._shown = shown
-        self._live = shown and _is_terminal()
+        self._live = shown and is_terminal()
         self._began = self._then = time.monotonic()
         self._next = self._began + (_OFTEN if self._live else _SELDOM)
         self._first: int | None = None
         self._before = 0
-        self._width = 0
+        self._line = StatusLine()
 
     def update(self) -> None:
         """Say it, if it is time to."""
         now = time.monotonic()
-        if not self._shown or now < self._next:
+        if not (self._shown and self._line.is_seen) or now < self._next:
             return
         text = self._text(now)
         self._next = now + (_OFTEN if self._live else _SELDOM)
         if not self._live:
             self._console.error(text)
             return
-        self._print("\r" + text.ljust(self._width))
-        self._width = len(text)
+        self._line.show(text)
 
     def clear(self) -> None:
         """Take the line away, before something else is printed."""
-        if self._width:
-            self._print("\r" + " " * self._width + "\r")
-            self._width = 0
+        if self._line.clear():
             self._next = 0.0
 
     def end(self) -> None:
@@ -209,16 +207,3 @@ class Meter:
             f"{done / 1e6:.1f} MB, {messages} messages, {objects} objects, {rate / 1e6:.1f} MB/s, "
             f"{behind / 1e6:.1f} MB behind"
         )
-
-    def _print(self, text: str) -> None:
-        try:
-            os.write(2, text.encode())
-        except OSError:
-            self._shown = False  # nobody looks any more
-
-
-def _is_terminal() -> bool:
-    try:
-        return os.isatty(2)
-    except OSError:
-        return False
