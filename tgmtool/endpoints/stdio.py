@@ -16,6 +16,7 @@ from ..errors import SourceError
 from ..limits import DEFAULT_LIMITS
 from .base import Bytes, Sink, Source
 from .local import FileSource, source_error, write_all
+from .readable import wait_readable
 
 _PIPE_READ = 1 << 20
 
@@ -71,20 +72,8 @@ class StreamSource(Source):
 
     async def wait_ready_async(self, timeout: float) -> None:
         """Return when reading would not block, at the latest after `timeout` seconds."""
-        import asyncio
-
-        if self.is_ready():
-            return
-        loop = asyncio.get_running_loop()
-        ready = asyncio.Event()
-        loop.add_reader(self.descriptor, ready.set)
-        try:
-            async with asyncio.timeout(timeout):
-                await ready.wait()
-        except TimeoutError:
-            pass  # time to look at something else
-        finally:
-            loop.remove_reader(self.descriptor)
+        if not self.is_ready():
+            await wait_readable(self.descriptor, timeout)
 
     def _receive(self, size: int) -> bool:
         chunk = self._read(size)

@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
+from .readable import wait_readable
+
 _IN_MODIFY, _IN_ATTRIB, _IN_CLOSE_WRITE = 0x2, 0x4, 0x8
 _IN_MOVED_TO, _IN_CREATE, _IN_DELETE_SELF, _IN_MOVE_SELF = 0x80, 0x100, 0x400, 0x800
 _FILE_EVENTS = _IN_MODIFY | _IN_ATTRIB | _IN_CLOSE_WRITE | _IN_DELETE_SELF | _IN_MOVE_SELF
@@ -148,18 +150,7 @@ class Inotify:
 
     async def wait_async(self, timeout: float) -> None:
         """Return at a notice or after `timeout` seconds."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        noticed = asyncio.Event()
-        loop.add_reader(self._descriptor, noticed.set)
-        try:
-            async with asyncio.timeout(timeout):
-                await noticed.wait()
-        except TimeoutError:
-            pass  # time to look all the same
-        finally:
-            loop.remove_reader(self._descriptor)
+        await wait_readable(self._descriptor, timeout)
         self._drain()
 
     def _drain(self) -> None:
