@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -121,6 +123,14 @@ def test_403_is_explained_by_its_three_causes_and_the_servers_own_word() -> None
     ):
         pass
     assert "CANARY" not in str(caught.value)
+
+
+def test_what_signed_leaves_no_event_loop_behind() -> None:
+    with HttpPlace(DATA) as place, opened(endpoint_of(place)):
+        pass
+    gc.collect()
+    loops = [one for one in gc.get_objects() if issubclass(type(one), asyncio.AbstractEventLoop)]
+    assert all(loop.is_running() or loop.is_closed() for loop in loops)
 
 
 # ---- versions
