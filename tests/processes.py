@@ -20,6 +20,11 @@ _NOT_INHERITED = (
     "PYTHONDONTWRITEBYTECODE",  # every process would compile everything again
 )
 
+# Under nohup, or behind `&` in a script, a process is deaf to some signals, and so is all that it starts.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
+
 
 class Ended(NamedTuple):
     """How a process ended: its exit status and what it wrote."""
