@@ -153,6 +153,33 @@ def test_a_successor_is_gone_on_with(tmp_path: Path, state: str) -> None:
     assert events_of(found) == ["end"]
 
 
+def test_a_successor_is_gone_on_with_however_often_and_without_the_files_before_it(
+    tmp_path: Path, state: str
+) -> None:
+    first, second = tmp_path / "a.tgm", tmp_path / "b.tgm"
+    first.write_bytes(numbered(0) + spoken(1, next="b.tgm"))
+    second.write_bytes(numbered(2))
+    choices: Any = {"follow": True, "until_exists": str(tmp_path)}
+    assert steps_of(there(first, state, **choices)) == [0, 2]
+    for number in (3, 4):
+        append(second, numbered(number))
+        assert steps_of(there(first, state, **choices)) == [number]
+    first.unlink()
+    append(second, numbered(5) + spoken(6))
+    assert steps_of(there(first, state, follow=True, timeout=60.0)) == [5]
+
+
+def test_a_successor_that_was_not_there_yet_is_waited_for_again(tmp_path: Path, state: str) -> None:
+    first, second = tmp_path / "a.tgm", tmp_path / "b.tgm"
+    first.write_bytes(numbered(0) + spoken(1, next="b.tgm"))
+    choices: Any = {"follow": True, "until_exists": str(tmp_path)}
+    assert steps_of(there(first, state, **choices)) == [0]
+    assert there(first, state, **choices) == []
+    second.write_bytes(numbered(2) + spoken(3))
+    found = there(first, state, follow=True, timeout=60.0)
+    assert (steps_of(found), events_of(found)) == ([2], ["end"])
+
+
 def test_files_of_a_folder_are_taken_once_and_an_open_one_is_gone_on_with(tmp_path: Path, state: str) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

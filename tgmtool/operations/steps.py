@@ -24,7 +24,7 @@ from .folders import track_of
 from .keeper import Keeper
 from .lifelines import lifelines_of
 from .starts import check_start
-from .tracks import Track, is_pipe, key_of
+from .tracks import Track, is_pipe, key_of, successor_in
 
 
 class Tail:
@@ -308,9 +308,13 @@ class Tail:
 
     def _appeared(self) -> list[Any]:
         """Return the places that are there now and were not."""
-        there = [place for place in self._waiting if _exists(place)]
+        there = [place for place in self._waiting if _exists(place) or self._has_moved_on(place)]
         self._waiting = [place for place in self._waiting if place not in there]
         return there
+
+    def _has_moved_on(self, place: Any) -> bool:
+        """Return whether a successor is what is to be read: the first file may have been cleared away."""
+        return successor_in(self._keeper.entry_of(key_of(place)), place) is not None
 
     def _begin(self, place: Any) -> Iterator[Found]:
         """Open a place where state and choices say; yield what a pipe's last units are."""

@@ -54,6 +54,7 @@ class Track:
         self.size = 0  # bytes of the files that were read to their end
         self._counts = (0, 0)  # messages and objects in them
         self._visited: list[str] = []
+        self._name: str | None = None  # of the successor that is read now; None: it is the first file
         self._first: Iterator[Found] = iter(())
         self._dead_end = False
 
@@ -127,13 +128,13 @@ class Track:
             return
         cursor = parsed(self._entry, "cursor", self.key)
         self._resume_order(self._entry)
+        path = self.place
+        if (successor := successor_in(self._entry, path)) is not None:
+            self._name, path = os.path.basename(successor), successor
         if cursor is None:
-            self.follower = self._follower(self.place)
+            self.follower = self._follower(path)
             self.follower.open()
             return
-        path = self.place
-        if self._entry.get("successor"):
-            path = os.path.join(os.path.dirname(os.fspath(self.place)), _plain(str(self._entry["successor"])))
         self.follower = self._resumed(path, cursor)
         behind = (self.follower.source.size() or 0) - cursor.offset if self.follower.source else 0
         if behind > 0 and self.order.has_ended(self.choices.producers) and not self.choices.forever:
@@ -223,13 +224,13 @@ class Track:
         """
         follower = self.follower
         entry: Entry = {"cursor": None, "senders": self.order.to_list()}
+        if self._name is not None:
+            entry["successor"] = self._name
         if follower is None or follower.source is None:
             return entry if follower is None or not follower.point.offset else None
         if not follower.marks_hold():
             return None
         entry["cursor"] = Cursor.of(follower.source, os.path.abspath(follower.name), follower.point)._asdict()
-        if self.files:
-            entry["successor"] = os.path.basename(follower.name)
         return entry
 
     def close(self) -> None:
@@ -271,6 +272,7 @@ class Track:
         self._counts = self.counts
         self.lost_data = self.has_lost()
         follower.close()
+        self._name = name
         self.follower = self._follower(os.path.join(os.path.dirname(follower.name), name))
         yield from self.follower.poll()
 
@@ -321,6 +323,20 @@ def _wanted(choices: Choices, *, resumed: bool) -> Wanted:
         seq = int(number)
     from_first = choices.last is None and not choices.skip and start == "start"
     return Wanted(frozenset(choices.chans), seq, sender or None, whole=resumed or from_first)
+
+
+def successor_in(entry: Any, place: Any) -> str | None:
+    """Return the path of the successor that was being read when a state was written, or None.
+
+    Raises:
+        CannotResume: It is no name that tail wrote.
+    """
+    name = entry.get("successor") if isinstance(entry, dict) else None
+    if name is None or not is_path(place):
+        return None
+    if not isinstance(name, str) or not _plain(name):
+        raise refused("this is no state that tail wrote (the successor is no name)", "unreadable", str(place))
+    return os.path.join(os.path.dirname(os.fspath(place)), name)
 
 
 def _plain(name: str) -> str:
