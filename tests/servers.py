@@ -1,23 +1,16 @@
-"""Loopback servers: HTTP with ranges and scripted faults, and S3 by moto where it is installed."""
+"""A loopback server: HTTP with ranges and scripted faults."""
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import struct
-import subprocess
-import sys
-import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-
-from tests.processes import wait_until
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -350,69 +343,6 @@ class HttpPlace:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-S3_ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "CANARYKEYID",
-    "AWS_SECRET_ACCESS_KEY": "CANARYSECRET",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-
-
-@contextmanager
-def s3_server(objects: Mapping[str, bytes]) -> Iterator[str]:
-    """Run moto's S3 server with these objects in the bucket `bucket`; yield its endpoint."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
-    program = "import sys; from moto.server import main; main(sys.argv[1:])"
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, "-H", "127.0.0.1", "-p", str(port)],
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **S3_ENVIRONMENT},
-        )
-        try:
-            wait_until(lambda: _listens(port) or process.poll() is not None, "moto to listen")
-            _fill(endpoint, objects)
-            yield endpoint
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def s3_client(endpoint: str) -> Iterator[Any]:
-    """Yield a client that may do everything."""
-    import botocore.session  # the packages that s3fs brings
-
-    session = botocore.session.get_session()
-    client = session.create_client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=S3_ENVIRONMENT["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
-    )
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-def _fill(endpoint: str, objects: Mapping[str, bytes]) -> None:
-    with s3_client(endpoint) as client:
-        client.create_bucket(Bucket="bucket")
-        for name, data in objects.items():
-            client.put_object(Bucket="bucket", Key=name, Body=data)
 
 
 def written(folder: Path, name: str, data: bytes) -> str:

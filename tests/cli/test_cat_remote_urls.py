@@ -16,7 +16,8 @@ import tgmtool as library
 from tests.cli.here import tgmtool
 from tests.operations.streams import FIXED, buffered, entry, field, numbered, spoken, steps_of, streaming
 from tests.processes import Ended, Running, run
-from tests.servers import S3_ENVIRONMENT, HttpPlace, changed, dropped, s3_server, status
+from tests.s3 import S3_ENVIRONMENT, fill
+from tests.servers import HttpPlace, changed, dropped, status
 
 WHOLE = buffered(range(3)) + streaming(range(3, 6), backfill=True) + buffered(range(6, 9))
 LARGE = library.encode([(field(i, (64, 1024)), entry(i)) for i in range(20)], layout="buffered", style=FIXED)
@@ -309,11 +310,8 @@ def test_no_secret_of_a_url_is_in_any_output(tmp_path: Path, words: str, code: i
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    pytest.importorskip("moto")
-    pytest.importorskip("s3fs")
-    with s3_server({"run.tgm": WHOLE, "large.tgm": LARGE, "empty": b""}) as endpoint:
-        yield endpoint
+def s3(s3_server: str) -> str:
+    return fill(s3_server, {"run.tgm": WHOLE, "large.tgm": LARGE, "empty": b""})
 
 
 def test_s3_is_read_with_the_credentials_of_the_environment(s3: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""S3: the same ranges and checks as HTTP, with requests that are signed; against moto, and against faults."""
+"""S3: the same ranges and checks as HTTP, with requests that are signed; against servers and faults."""
 
 from __future__ import annotations
 
@@ -12,17 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.processes import PATIENCE
-from tests.servers import (
-    PASSING,
-    S3_ENVIRONMENT,
-    WRONG,
-    Answer,
-    Fault,
-    HttpPlace,
-    s3_client,
-    s3_server,
-    status,
-)
+from tests.s3 import S3_ENVIRONMENT, fill, s3_client
+from tests.servers import PASSING, WRONG, Answer, Fault, HttpPlace, status
 from tgmtool import SourceError
 from tgmtool.endpoints.access import Access, Patience
 from tgmtool.endpoints.remote import RemoteSource, open_remote
@@ -66,7 +57,7 @@ def test_a_request_is_signed_and_names_bucket_and_key() -> None:
     with HttpPlace(DATA) as place, opened(endpoint_of(place)) as source:
         assert bytes(source.read_apart(MIDDLE, 10)) == DATA[MIDDLE : MIDDLE + 10]
         assert urlsplit(place.log[0].path).path == "/bucket/run.tgm"
-        assert query(place, 0)["X-Amz-Credential"][0].startswith("CANARYKEYID/")
+        assert query(place, 0)["X-Amz-Credential"][0].startswith("CANARY:KEYID/")
 
 
 def test_without_credentials_nothing_is_signed() -> None:
@@ -179,17 +170,12 @@ def test_what_is_wrong_is_an_error_and_nothing_is_read(fault: Fault, text: str) 
         assert "CANARY" not in str(caught.value)
 
 
-# ---- a real server
+# ---- real servers
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    pytest.importorskip("moto")
-    with s3_server({"run.tgm": DATA}) as endpoint, s3_client(endpoint) as client:
-        client.create_bucket(Bucket="kept")
-        versions = {"Status": "Enabled"}
-        client.put_bucket_versioning(Bucket="kept", VersioningConfiguration=versions)
-        yield endpoint
+def s3(s3_server: str) -> str:
+    return fill(s3_server, {"run.tgm": DATA})
 
 
 def test_ranges_of_an_object_are_read(s3: str) -> None:

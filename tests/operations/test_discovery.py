@@ -13,7 +13,8 @@ import pytest
 import tgmtool
 from tests.builders import flip_bit
 from tests.operations.streams import FIXED, buffered, entry, field, streaming
-from tests.servers import S3_ENVIRONMENT, HttpPlace, Sparse, s3_server
+from tests.s3 import S3_ENVIRONMENT, fill
+from tests.servers import HttpPlace, Sparse
 from tgmtool import Gap, MemorySource, ObjectSpan
 from tgmtool.endpoints import open_source
 from tgmtool.endpoints.access import Access
@@ -220,13 +221,11 @@ def test_messages_are_found_from_the_end_where_lengths_are_filled(
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    pytest.importorskip("moto")
+def s3(s3_server: str) -> str:
     objects = {
         f"{layout}{size}": messages(1000, size, layout) for layout in LAYOUTS for size in (7_400, 60_000)
     }
-    with s3_server(objects) as endpoint:
-        yield endpoint
+    return fill(s3_server, objects)
 
 
 def requests_on_s3(endpoint: str, name: str, job: Callable[[RemoteSource], Any]) -> int:
