@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 import tensogram
 
 from tests.operations.streams import append, framed, object_ends, objects_in, steps_of, streaming
-from tests.processes import Running, tgmtool, wait_until
+from tests.processes import Running, run, tgmtool, wait_until
 from tgmtool import ObjectSpan, scan
 
 STOPS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
@@ -116,3 +117,20 @@ def test_a_follower_stays_through_death_and_mending_and_repeats_nothing(tmp_path
             seen.append(record["mars"]["step"])
         assert seen == [0, 1, 2, 3, 4]
         assert tail.wait() == 0
+
+
+_INTERRUPTED_IMPORT = """\
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from tgmtool.__main__ import main
+main()
+"""
+
+
+def test_an_interrupt_while_it_starts_ends_it_without_a_traceback() -> None:
+    ended = run((sys.executable, "-c", _INTERRUPTED_IMPORT, "scan", "-"))
+    assert (ended.status, ended.err) == (-signal.SIGINT, "")

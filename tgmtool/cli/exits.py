@@ -120,6 +120,12 @@ def text_of(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+def raise_interrupts() -> None:
+    """Let SIGINT raise KeyboardInterrupt again, where it was made to end the process at once."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def on_signals(handler: Callable[[Stopped], None]) -> None:
     """Let SIGHUP, SIGINT and SIGTERM call `handler`; a second one ends the process at once."""
 

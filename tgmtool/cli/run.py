@@ -60,6 +60,7 @@ def run(words: list[str]) -> int:
     command = typer.main.get_command(build(only))
     console = Console()
     try:
+        exits.raise_interrupts()
         status = command.main(args=words, prog_name="tgmtool", standalone_mode=False)
         return status if isinstance(status, int) else exits.OK
     except typer.Exit as done:
