@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EncodeError, LimitExceeded, MetadataError
 from ..limits import DEFAULT_LIMITS, Limits
+from .cbor_plain import NotPlain, array_of, head, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ _TAGS_KEPT_AS_DATA = (
     *(256, 258, 260, 261, 1004, 43000, 55799),
 )
 _LARGEST_INT = (1 << 64) - 1
+_UNSIGNED = 0
 _BREAK = 0xFF
 _CODES = {
     "index": "index_cbor_parse_failed",
@@ -147,6 +149,10 @@ def encode(value: Any) -> bytes:
     Raises:
         EncodeError: Anything else, or an integer beyond 64 bits.
     """
+    try:
+        return plain(value, _DEEPEST + 1)
+    except NotPlain:
+        pass
     import cbor2
 
     try:
@@ -158,48 +164,11 @@ def encode(value: Any) -> bytes:
         raise EncodeError("metadata cannot be written: it is nested too deeply") from None
 
 
-def head(major: int, argument: int) -> bytes:
-    """Return the shortest head of a value: its major type and a count or length."""
-    if argument < 24:
-        return bytes((major << 5 | argument,))
-    for info, width in ((24, 1), (25, 2), (26, 4), (27, 8)):
-        if argument < 1 << 8 * width:
-            return bytes((major << 5 | info,)) + argument.to_bytes(width, "big")
-    raise EncodeError(f"metadata cannot hold {argument} values")
-
-
-def array_of(values: list[bytes]) -> bytes:
-    """Return the array of values that are encoded already."""
-    return head(4, len(values)) + b"".join(values)
-
-
 def unsigned_array(values: Sequence[int]) -> bytes:
     """Return the array of these unsigned integers."""
     if len(values) > _FEW:
         return encode(values)
-    return array_of([head(0, value) for value in values])
-
-
-def map_of(pairs: dict[str, bytes]) -> bytes:
-    """Return the map of these keys to values that are encoded already, in deterministic order."""
-    encoded = sorted((_key(name), value) for name, value in pairs.items())
-    return head(5, len(encoded)) + b"".join([part for pair in encoded for part in pair])
-
-
-def text(value: str) -> bytes:
-    """Return text as CBOR.
-
-    Raises:
-        EncodeError: It holds a lone surrogate.
-    """
-    try:
-        encoded = value.encode()
-    except UnicodeEncodeError as error:
-        raise EncodeError(f"metadata cannot be written: {error}") from None
-    return head(3, len(encoded)) + encoded
-
-
-_key = lru_cache(4096)(text)  # of keys; those of an endless stream may all differ
+    return array_of([head(_UNSIGNED, value) for value in values])
 
 
 def _check(value: Any, depth: int = 0) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..errors import MetadataError
 from ..limits import DEFAULT_LIMITS, Limits
 from . import cbor
+from .cbor_plain import array_of, map_of, text
 
 ALGORITHM = "xxh3"
 
@@ -28,8 +29,8 @@ class Hashes(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the frame's body."""
-        hashes = cbor.array_of([cbor.text(digest) for digest in self.hashes])
-        return cbor.map_of({"algorithm": cbor.text(self.algorithm), "hashes": hashes})
+        hashes = array_of([text(digest) for digest in self.hashes])
+        return map_of({"algorithm": text(self.algorithm), "hashes": hashes})
 
     @classmethod
     def of(cls, digests: list[int]) -> Hashes:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..errors import MetadataError
 from ..limits import DEFAULT_LIMITS, Limits
 from . import cbor
+from .cbor_plain import map_of
 
 
 class Index(NamedTuple):
@@ -27,7 +28,7 @@ class Index(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the frame's body."""
-        return cbor.map_of(
+        return map_of(
             {"offsets": cbor.unsigned_array(self.offsets), "lengths": cbor.unsigned_array(self.lengths)}
         )
 

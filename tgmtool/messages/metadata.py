@@ -9,16 +9,19 @@ Source: Tensogram wire format v3, §6.1, §6.4.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from ..errors import EncodeError, MetadataError
 from ..limits import DEFAULT_LIMITS, Limits
 from . import cbor
+from .cbor_plain import array_of, map_of, text
 from .descriptor import Descriptor
 
 BASE, EXTRA, RESERVED = "base", "_extra_", "_reserved_"
+_PRECEDER = map_of({BASE: array_of([b""])})  # of a preceder's body: what stands before the object's map
 NIL_UUID = "00000000-0000-0000-0000-000000000000"  # of what is the same at every run
 
 
@@ -129,11 +132,11 @@ class Entry:
 
     def preceder(self) -> bytes:
         """Return the body of the preceder that gives the map to the next object."""
-        return cbor.map_of({BASE: cbor.array_of([cbor.map_of(self._pairs)])})
+        return _PRECEDER + map_of(self._pairs)
 
     def with_tensor(self, tensor: bytes) -> bytes:
         """Return the map with the library-managed copy of the shape, as it stands in `base`."""
-        return cbor.map_of({**self._pairs, RESERVED: tensor})
+        return map_of({**self._pairs, RESERVED: tensor})
 
 
 EMPTY_ENTRY = Entry({})
@@ -148,11 +151,11 @@ def pack_with_base(base: list[bytes], extra: Mapping[str, Any], reserved: bytes)
     """Return the body of a metadata frame; `base` and `reserved` are encoded already."""
     pairs = {}
     if base:
-        pairs[BASE] = cbor.array_of(base)
+        pairs[BASE] = array_of(base)
     if extra:
         pairs[EXTRA] = cbor.encode(extra)
     pairs[RESERVED] = reserved
-    return cbor.map_of(pairs)
+    return map_of(pairs)
 
 
 def checked_entry(entry: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -218,11 +221,9 @@ class Provenance(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the map for one message as CBOR."""
-        time = self.time if self.time is not None else _utc(None)
+        written = self.time if self.time is not None else _utc(int(time.time()))
         uuid = self.uuid if self.uuid is not None else random_uuid()
-        return cbor.map_of(
-            {"encoder": _encoder(*self.encoder), "time": cbor.text(time), "uuid": cbor.text(uuid)}
-        )
+        return map_of({"encoder": _encoder(*self.encoder), "time": text(written), "uuid": text(uuid)})
 
     @classmethod
     def reproducible(cls) -> Provenance:
@@ -243,12 +244,11 @@ class Provenance(NamedTuple):
 def _encoder(name: str, version: str) -> bytes:
     if not version:
         from .. import __version__ as version
-    return cbor.map_of({"name": cbor.text(name), "version": cbor.text(version)})
+    return map_of({"name": text(name), "version": text(version)})
 
 
-def _utc(seconds: int | None) -> str:
-    import time
-
+@lru_cache(1)  # many messages are written in a second
+def _utc(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
@@ -258,8 +258,8 @@ def random_uuid() -> str:
     raw = bytearray(os.urandom(16))
     raw[6] = raw[6] & 0x0F | 0x40
     raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _error(text: str, offset: int) -> MetadataError:
