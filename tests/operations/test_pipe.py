@@ -219,6 +219,36 @@ def test_limit_ends_everything_before_it(tmp_path: Path) -> None:
     os.close(nothing)
 
 
+SMALL = [buffered(range(step, step + 1), shape=(4,)) for step in range(600)]
+
+
+@pytest.mark.parametrize("buffer", [4096, 1 << 20])
+@pytest.mark.parametrize(
+    ("stages", "steps"),
+    [
+        (["@where mars.step>=100", "@verify", "@where mars.step<500"], range(100, 500)),
+        (["@where mars.step=0/to/600/by/7", "@tee {}/copy.tgm", "cat"], range(0, 600, 7)),
+        (["@verify", "@limit 50", "@where mars.step=1/49/50"], (1, 49)),
+    ],
+)
+def test_small_messages_that_come_together_are_dealt_with_one_by_one(
+    stages: list[str], steps: Iterable[int], buffer: int, tmp_path: Path
+) -> None:
+    found = out_of([stage.format(tmp_path) for stage in stages], b"".join(SMALL), buffer=buffer)
+    assert found == b"".join(SMALL[step] for step in steps)
+
+
+def test_of_small_messages_that_come_together_the_one_that_fails_is_named() -> None:
+    damaged = flip_bit(SMALL[331], Unit(SMALL[331]).message.objects[0].span.payload_offset)
+    sink = MemorySink()
+    data = b"".join([*SMALL[:331], damaged, *SMALL[332:]])
+    report = run(["@where mars.step!=5", "@verify"], source=data, sink=sink)
+    assert "stage 2 '@verify': message 331" in str(report.failure)
+    passed = b"".join([*SMALL[:5], *SMALL[6:331]])
+    assert bytes(sink.data).startswith(passed)
+    assert len(list(tgmtool.read(bytes(sink.data)[len(passed) :]))) == 1  # the error marker
+
+
 def test_verify_stops_at_the_first_fault_and_says_where() -> None:
     damaged = flip_bit(STREAM[3], len(STREAM[3]) // 2)
     sink = MemorySink()

@@ -95,11 +95,11 @@ def read(
     capacity: int = 64 << 20,
     on_error: str = "stop",
     *,
-    takes_bytes: bool = False,
+    takes_several: bool = False,
     **more: object,
 ) -> Read:
     cancel, link = Cancel(), Link(capacity)
-    link.takes_bytes = takes_bytes
+    link.takes_several = takes_several
     found = Reader(PlaceFeed(Pieces(data, sizes), cancel), link, on_error=on_error, **more)  # type: ignore[arg-type]
     errors: list[BaseException] = []
 
@@ -289,17 +289,17 @@ def test_small_messages_that_pass_together_are_those_that_the_decoder_finds(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader_module, "sweep", lambda view, start, stop, **_: Swept(start))
         expected = read(data, sizes, capacity, on_error, marker=slow.append)
-    for takes_bytes in (False, True):
+    for takes_several in (False, True):
         fast: list[Place] = []
-        found = read(data, sizes, capacity, on_error, takes_bytes=takes_bytes, marker=fast.append)
+        found = read(data, sizes, capacity, on_error, takes_several=takes_several, marker=fast.append)
         assert told(found, fast) == told(expected, slow)
-        if not takes_bytes:
+        if not takes_several:
             assert found.whole == expected.whole
             assert all(parcel.count == 1 for parcel in found.parcels)
 
 
 def test_small_messages_at_hand_pass_together_where_nobody_looks_at_them() -> None:
-    found = read(TINY[0] * 500, takes_bytes=True)
+    found = read(TINY[0] * 500, takes_several=True)
     assert found.whole[0] == TINY[0]
     assert b"".join(found.whole) == TINY[0] * 500
     assert len(found.parcels) < 20

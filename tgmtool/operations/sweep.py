@@ -121,6 +121,38 @@ def sweep(
     return Swept(at, messages, objects)
 
 
+class FramePlace(NamedTuple):
+    """Where a frame of an unremarkable message stands.
+
+    Attributes:
+        place: Where it begins, from the message's start.
+        length: Of it, in bytes.
+        type: Its number.
+        flags: Its flags.
+        foot: Where its body ends, from the message's start.
+        digest: That it holds.
+        cbor_offset: Of a tensor frame, where its descriptor begins, from its own start.
+    """
+
+    place: int
+    length: int
+    type: int
+    flags: int
+    foot: int
+    digest: int
+    cbor_offset: int | None
+
+
+def frames_of(message: memoryview) -> list[FramePlace]:
+    """Return where the frames of an unremarkable message stand; nothing of any other.
+
+    Its digests are not computed.
+    """
+    places: list[FramePlace] = []
+    length, _ = _passed(message, 0, len(message), None, places)
+    return places if length == len(message) else []
+
+
 class _Model(NamedTuple):
     """A message that was passed, without what differs between messages of its kind.
 
@@ -177,9 +209,16 @@ def _is_like(
 
 
 def _passed(
-    view: memoryview, start: int, stop: int, digest_of: Callable[[memoryview], int] | None
+    view: memoryview,
+    start: int,
+    stop: int,
+    digest_of: Callable[[memoryview], int] | None,
+    places: list[FramePlace] | None = None,
 ) -> tuple[int, int]:
-    """Return length and objects of the message at `start`; length 0 if it is for others to judge."""
+    """Return length and objects of the message at `start`; length 0 if it is for others to judge.
+
+    Where its frames stand is added to `places`.
+    """
     if stop - start < layout.MIN_MESSAGE_SIZE:
         return _STOP
     magic, version, flags, reserved, total = _preamble(view, start)
@@ -199,6 +238,7 @@ def _passed(
         if size is None or magic != _FRAME_MAGIC or length < _HEADER_SIZE + size or last > end:
             return _STOP
         foot = last - size
+        cbor_offset = None
         if number == _TENSOR:
             cbor_offset, stored, mark = _tensor_footer(view, foot)
             if not _HEADER_SIZE <= cbor_offset <= length - size:
@@ -216,6 +256,10 @@ def _passed(
             body = view[place + _HEADER_SIZE : foot]
             if (digest_of(body) if length < IN_PIECES else body_digest((body,))) != stored:
                 return _STOP
+        if places is not None:
+            places.append(
+                FramePlace(place - start, length, number, frame_flags, foot - start, stored, cbor_offset)
+            )
         previous = number
         place = last
         if excess := (last - start) % _ALIGNMENT:

@@ -86,4 +86,8 @@ def test_limits_are_kept() -> None:
 def test_a_place_of_the_wrong_kind_is_refused() -> None:
     data = one(0, metadata={KEY: {"v": 1, "id": 5, "seq": 0}})
     with pytest.raises(MetadataError, match="id is 5"):
-        _ = Unit(data).is_marker
+        _ = Unit(data).place
+    assert not Unit(data).is_marker  # nothing but its type makes it one
+    wrong = {"v": 1, "id": 5, "seq": 0, "type": "end"}
+    with pytest.raises(MetadataError, match="id is 5"):
+        _ = Unit(one(0, metadata={KEY: wrong})).is_marker

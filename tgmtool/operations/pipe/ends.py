@@ -87,7 +87,7 @@ class Output(Stage):
         self._refuse = refuse
         self._descriptor = -1
         self._writer: Writer | None = None
-        before.takes_bytes = True
+        before.takes_several = True
         if isinstance(place, int):
             widen(place)
             try:

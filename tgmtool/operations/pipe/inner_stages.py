@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ...errors import EncodeError, FormatError, LimitExceeded, NameRefused, ReferenceRefused, TgmError
@@ -21,6 +22,8 @@ from .stages import Stage
 if TYPE_CHECKING:
     from .crew import Crew
 
+
+_LONGEST_DELAY = 0.01  # seconds for which a message that passed waits for others to go on with it
 
 OF_THIS_MESSAGE = FormatError, LimitExceeded, NameRefused, EncodeError, ReferenceRefused
 """What is wrong with one message, and says nothing of the next."""
@@ -75,10 +78,20 @@ class WholeStage(Stage):
                 self.pass_on(parcel)
             elif parcel.kind is Kind.PART:
                 self._take_part(parcel)
+            elif parcel.count > 1:
+                self.take_run(parcel)
             else:
-                unit = self.crew.unit_of(parcel, parcel.joined())
-                self._take(unit, parcel)
+                self.take_single(parcel)
             self.before.done(parcel)
+
+    def take_run(self, run: Parcel) -> None:
+        """Deal with several messages that came in one parcel."""
+        for parcel in run.singles():
+            self.take_single(parcel)
+
+    def take_single(self, parcel: Parcel) -> None:
+        """Deal with a message that came whole."""
+        self._take(self.crew.unit_of(parcel, parcel.joined()), parcel)
 
     def _take_part(self, parcel: Parcel) -> None:
         if parcel.starts:
@@ -119,6 +132,10 @@ class TransformStage(WholeStage):
     ) -> None:
         super().__init__(crew, number, label, before, after)
         self._transform = transform
+        self._only_looks = getattr(transform, "only_looks", False)
+        self._together: list[Parcel] | None = None  # small messages that pass as they came, to go on as one
+        self._size = 0  # of them, in bytes
+        before.takes_several = True
 
     def message(self, unit: Unit, parcel: Parcel | None) -> None:
         """Pass a message through the transform."""
@@ -127,10 +144,46 @@ class TransformStage(WholeStage):
     def _put(self, found: Iterable[Unit], given: Unit | None, parcel: Parcel | None) -> None:
         assert self.after is not None
         for unit in found:
-            if unit is given and parcel is not None:
-                self.after.put(parcel)  # as it came: nothing has to be looked at again
-            else:
+            if unit is not given or parcel is None:
+                self._pass_together()
                 self.after.put(parcel_of(unit))
+            elif self._together is not None:
+                if self._size + parcel.size > self.after.capacity:
+                    self._pass_together()
+                self._together.append(parcel)
+                self._size += parcel.size
+            else:
+                self.after.put(parcel)  # as it came: nothing has to be looked at again
+
+    def take_run(self, run: Parcel) -> None:
+        """Pass each of the messages through the transform; what passes unchanged may go on together.
+
+        Not where the transform does anything that somebody may wait for: then each goes on at once.
+        """
+        assert self.before is not None
+        assert self.after is not None
+        if self._only_looks and self.after.takes_runs:
+            self._together = []
+        due = monotonic() + _LONGEST_DELAY
+        try:
+            for parcel in run.singles():
+                self.take_single(parcel)
+                self.before.advanced(parcel.size)
+                if self._together and monotonic() >= due:
+                    self._pass_together()
+                    due = monotonic() + _LONGEST_DELAY
+        finally:
+            # What passed before something failed is on its way all the same.
+            self._pass_together()
+            self._together = None
+
+    def _pass_together(self) -> None:
+        if not self._together:
+            return
+        assert self.after is not None
+        together, self._together = self._together, []
+        self._size = 0
+        self.after.put(Parcel.of(together))
 
     def clean_up(self, *, failed: bool) -> None:
         """The transform closes what it opened."""

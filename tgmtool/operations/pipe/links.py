@@ -73,7 +73,7 @@ class Link:
         self._counts = depth is not None
         self.part = min(PART, self.capacity)
         self.takes_kernel = False  # the taker only passes bytes on, to a pipe: they need not come to memory
-        self.takes_bytes = False  # the taker only passes bytes on: small messages need not come one by one
+        self.takes_several = False  # the taker knows that small messages may come several in one parcel
         self.messages = 0
         self.given = 0
         self.taken = 0
@@ -98,8 +98,8 @@ class Link:
 
     @property
     def takes_runs(self) -> bool:
-        """Several messages may be given as one parcel: nobody looks at them, and nobody counts them."""
-        return self.takes_bytes and not self._counts
+        """Several messages may be given as one parcel: the taker knows it, and nobody counts them."""
+        return self.takes_several and not self._counts
 
     def room(self, opened: int, more: int) -> bool:
         """Wait for room for `more` bytes of a message of which `opened` bytes were read already.

@@ -5,7 +5,7 @@ It is separate because every stage gives and takes these, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from itertools import chain
 
@@ -41,7 +41,9 @@ class Parcel:
         ends: The last byte ends one.
         broken: With `ends`: what went before was no message after all; its end is missing.
         is_marker: The message holds no object: it is about the stream.
-        count: Messages; more than one only on a link whose taker passes bytes on, and only small ones.
+        count: Messages; more than one only on a link that takes several, and only small ones that say how
+            long they are.
+        members: These, if they have been taken apart already.
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class Parcel:
         "ends",
         "is_marker",
         "kind",
+        "members",
         "number",
         "offset",
         "pieces",
@@ -70,6 +73,7 @@ class Parcel:
         broken: bool = False,
         is_marker: bool = False,
         count: int = 1,
+        members: Sequence[Parcel] = (),
     ) -> None:
         self.kind = kind
         self.pieces = pieces
@@ -81,6 +85,7 @@ class Parcel:
         self.broken = broken
         self.is_marker = is_marker
         self.count = count
+        self.members = members
 
     def __repr__(self) -> str:
         return f"<{self.kind.name} {self.number}, byte {self.offset}, {self.size} bytes>"
@@ -95,6 +100,31 @@ class Parcel:
         """The pieces, where all of them are in memory: on every link that does not say otherwise."""
         assert not any(isinstance(piece, KernelPiece) for piece in self.pieces)
         return self.pieces  # type: ignore[return-value]  # as was just checked
+
+    @classmethod
+    def of(cls, members: Sequence[Parcel]) -> Parcel:
+        """Return small messages, at least one of them, as one parcel."""
+        first = members[0]
+        if len(members) == 1:
+            return first
+        pieces = [piece for each in members for piece in each.pieces]
+        count = len(members)
+        return cls(
+            Kind.MESSAGE, pieces, number=first.number, offset=first.offset, count=count, members=members
+        )
+
+    def singles(self) -> Iterator[Parcel]:
+        """Yield its messages one by one. Each has bytes of its own: one that stays holds no others."""
+        if self.members:
+            yield from self.members
+            return
+        view = memoryview(self.joined())
+        at = 0
+        for number in range(self.number, self.number + self.count):
+            size = layout.PREAMBLE.unpack_from(view, at)[-1]
+            piece = bytes(view[at : at + size])
+            yield Parcel(Kind.MESSAGE, (piece,), number=number, offset=self.offset + at, size=size)
+            at += size
 
     def parts(self, most: int) -> list[Parcel]:
         """Return it in pieces of at most `most` bytes, as parts of a message (or foreign bytes still)."""

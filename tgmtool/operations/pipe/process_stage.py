@@ -72,7 +72,7 @@ class ProcessStage(Stage):
         self._reader: Reader | None = None
         self.process: Process | None = None
         if before is not None:
-            before.takes_kernel = before.takes_bytes = True
+            before.takes_kernel = before.takes_several = True
         self.feed: Feed | None = None
         self.is_foreign = False
 

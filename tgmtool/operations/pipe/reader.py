@@ -12,7 +12,6 @@ from collections.abc import Callable
 from ...errors import FormatError, FramingError, TruncatedError
 from ...limits import DEFAULT_LIMITS, Limits
 from ...messages.stream import ERROR, Place
-from ...wire import layout
 from ...wire.decoder import Decoder
 from ...wire.events import Damaged, FrameBegan, MessageBegan, MessageEnded
 from ..drive import drive, named
@@ -163,33 +162,19 @@ class Reader:
         if not found.messages:
             return False
         start = tape.first
-        data = tape.take_seen(found.stop)
-        if self._link.takes_runs:
-            run = Parcel(
-                Kind.MESSAGE,
-                (data,),
-                number=self.messages,
-                offset=start,
-                size=found.stop,
-                count=found.messages,
-            )
-            self._link.put(run, counted=True)
-        else:
-            self._put_singly(memoryview(data), start)
+        run = Parcel(
+            Kind.MESSAGE,
+            (tape.take_seen(found.stop),),
+            number=self.messages,
+            offset=start,
+            size=found.stop,
+            count=found.messages,
+        )
+        for parcel in (run,) if self._link.takes_runs else run.singles():
+            self._link.put(parcel, counted=True)
         self.messages += found.messages
         tape.undecided = start + found.stop
         return True
-
-    def _put_singly(self, view: memoryview, start: int) -> None:
-        """Give messages that say how long they are, which is all that has to be known."""
-        at, number = 0, self.messages
-        while at < len(view):
-            size = layout.PREAMBLE.unpack_from(view, at)[-1]
-            piece = view[at : at + size]
-            self._link.put(
-                Parcel(Kind.MESSAGE, (piece,), number=number, offset=start + at, size=size), counted=True
-            )
-            at, number = at + size, number + 1
 
     def _end_message(self, event: MessageEnded) -> None:
         tape = self._tape

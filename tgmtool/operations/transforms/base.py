@@ -7,20 +7,21 @@ calls, and may be used without the engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ...endpoints.base import Bytes
 from ...endpoints.memory import MemorySource
 from ...errors import FramingError
 from ...limits import DEFAULT_LIMITS, Limits
 from ...messages.assembly import Assembler, Message
-from ...messages.stream import Place
+from ...messages.stream import KEY, Place
 from ...wire.decoder import Decoder
 from ...wire.digest import body_digest
 from ...wire.events import FrameBegan, FrameData, FrameEnded
 from ..drive import drive
 from ..keys import Keys, keys_of
+from .glance import Glance, glance
 
 Needs = Literal["bytes", "metadata", "message"]
 
@@ -49,7 +50,7 @@ class Unit:
         limits: What looking into it may cost.
     """
 
-    __slots__ = ("_looked", "_placed", "data", "limits", "name", "number", "offset")
+    __slots__ = ("_glanced", "_looked", "_placed", "data", "limits", "name", "number", "offset")
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Unit:
         self.limits = limits
         self._looked: Looked | None = None
         self._placed: tuple[Place | None] | None = None
+        self._glanced: tuple[Glance | None] | None = None
 
     def __repr__(self) -> str:
         return f"<Unit {self.number} of {self.name}, byte {self.offset}, {len(self.data)} bytes>"
@@ -93,6 +95,21 @@ class Unit:
         return self.looked.message
 
     @property
+    def _glance(self) -> Glance | None:
+        """What a usual message says, which is cheaper to find; None of others, and of one taken apart."""
+        if self._looked is not None:
+            return None
+        if self._glanced is None:
+            self._glanced = (glance(self.data, number=self.number, offset=self.offset, limits=self.limits),)
+        return self._glanced[0]
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """What it says of itself as a whole. Errors as `looked`."""
+        found = self._glance or self.message
+        return found.metadata.extra
+
+    @property
     def place(self) -> Place | None:
         """What the message says of its place in a stream, if it does.
 
@@ -100,17 +117,23 @@ class Unit:
             MetadataError: It says it wrongly; and as `looked`.
         """
         if self._placed is None:
-            self._placed = (Place.parse(self.message.metadata.extra, offset=self.offset),)
+            self._placed = (Place.parse(self.extra, offset=self.offset),)
         return self._placed[0]
 
     @property
     def is_marker(self) -> bool:
-        """It holds no object, or says that a sender ended. Errors as `place`."""
-        return not self.message.objects or ((place := self.place) is not None and place.is_marker)
+        """It holds no object, or says that a sender ended. Errors as `place`, where that has to be read."""
+        found = self._glance or self.message
+        if not found.objects:
+            return True
+        said = found.metadata.extra.get(KEY)
+        if not isinstance(said, dict) or "type" not in said:
+            return False  # most messages: data, whatever else they say of their place
+        return (place := self.place) is not None and place.is_marker
 
     def keys(self) -> list[Keys]:
         """Return the keys of each object, or of the message if it holds none. Errors as `looked`."""
-        found = self.message
+        found = self._glance or self.message
         extra = found.metadata.extra
         return [keys_of(one, file=self.name, extra=extra) for one in found.objects or (found,)]
 
@@ -122,6 +145,9 @@ class Transform(Protocol):
         name: Of the stage, as it is written on the command line (`@where`).
         needs: What it looks at: "bytes" (nothing but where messages begin and end), "metadata" (what
             control frames and descriptors say) or "message" (payloads too).
+
+    One that does nothing but let messages pass or not may say so by `only_looks = True`: what passes need
+    not go on before the next is taken.
     """
 
     name: str

@@ -77,6 +77,7 @@ class Verify:
 
     name = "@verify"
     needs: Needs = "message"
+    only_looks = True
 
     def __init__(self, level: str = "checksum", *, require_hash: bool = False) -> None:
         if level not in DEPTHS:

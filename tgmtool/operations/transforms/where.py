@@ -38,6 +38,7 @@ class Where:
 
     name = "@where"
     needs: Needs = "metadata"
+    only_looks = True
 
     def __init__(self, condition: Condition, match: str = "any") -> None:
         if match not in _BY_MATCH:
