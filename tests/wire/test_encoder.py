@@ -180,3 +180,17 @@ def test_the_decoder_reads_what_the_encoder_writes(data: bytes) -> None:
         data[place.offset + 16 : place.offset + place.length - (20 if place.number == 9 else 12)]
         for place in frames_of(data)
     ]
+
+
+@pytest.mark.parametrize("hashing", [True, False])
+@pytest.mark.parametrize("size", range(9))
+def test_a_tensor_frame_made_at_once_is_the_one_made_in_parts(hashing: bool, size: int) -> None:
+    flags = layout.HASHES_PRESENT if hashing else 0
+    in_parts, at_once = Encoder(flags), Encoder(flags)
+    payload, descriptor = bytes(range(size)), b"descriptor"
+    for encoder in (in_parts, at_once):
+        encoder.begin()
+    for _ in range(2):
+        assert at_once.tensor(memoryview(payload), descriptor) == add_tensor(in_parts, payload, descriptor)
+    assert (at_once.position, at_once.offsets) == (in_parts.position, in_parts.offsets)
+    assert (at_once.lengths, at_once.digests) == (in_parts.lengths, in_parts.digests)

@@ -26,7 +26,7 @@ from ..messages.metadata import (
 from ..messages.spans import MessageSpan
 from ..wire import frametypes, layout
 from ..wire.digest import new_digest
-from ..wire.encoder import Encoder, control_frame_size, tensor_frame_length
+from ..wire.encoder import SMALL, Encoder, control_frame_size, tensor_frame_length
 from ..wire.patches import length_patches
 from .prepare import Prepared, Preparer, Stages
 from .spool import Spool
@@ -355,6 +355,8 @@ class StreamWriter:
 
 
 def _tensor(encoder: Encoder, found: Prepared, digest: int | None = None) -> list[Bytes]:
+    if digest is None and len(found.payload) <= SMALL:
+        return [encoder.tensor(found.payload, found.template.packed)]
     head = encoder.tensor_head(len(found.payload), len(found.template.packed))
     if digest is None:
         digest = _digest(found) if encoder.hashing else 0

@@ -7,6 +7,7 @@ Source: Tensogram wire format v3, §2.4.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def body_digest(pieces: Iterable[bytes | bytearray | memoryview]) -> int:
     return digest.intdigest()
 
 
+@cache
 def digest_functions() -> tuple[
     Callable[[bytes | bytearray | memoryview], int], Callable[[bytes | bytearray | memoryview], bytes]
 ]:

@@ -8,9 +8,14 @@ differ only in whether the length is known at the start.
 from __future__ import annotations
 
 from . import frametypes, layout
-from .digest import body_digest
-from .frames import FrameFooter, FrameHeader, Postamble, Preamble
+from .digest import body_digest, digest_functions
+from .frames import Postamble, Preamble
 from .order import check_step
+
+Bytes = bytes | bytearray | memoryview
+
+SMALL = 16 << 10  # bytes of a frame whose digest is computed in one call
+_PADDING = tuple(bytes(size) for size in range(layout.ALIGNMENT))
 
 
 def control_frame_size(body_size: int) -> int:
@@ -74,11 +79,28 @@ class Encoder:
         if self._first_footer is None and frametypes.BY_NUMBER[number].phase == frametypes.FOOTER:
             self._first_footer = self.position
         length = layout.MIN_FRAME_SIZE + len(body)
-        digest = body_digest((body,)) if self.hashing else 0
+        digest, flags = 0, 0
+        if self.hashing:
+            flags = layout.HASH_PRESENT
+            digest = digest_functions()[0](body) if length <= SMALL else body_digest((body,))
         padding = layout.padding_after(length)
         self.position += length + padding
-        header = FrameHeader(number, layout.HASH_PRESENT if self.hashing else 0, length)
-        return b"".join((header.pack(), body, FrameFooter(digest).pack(), bytes(padding)))
+        # Straight from the formats: the values of `frames` would be made only to be packed.
+        header = layout.FRAME_HEADER.pack(layout.FRAME_MAGIC, number, layout.FRAME_VERSION, flags, length)
+        footer = layout.FRAME_FOOTER.pack(digest, layout.FRAME_END)
+        return b"".join((header, body, footer, _PADDING[padding]))
+
+    def tensor(self, payload: Bytes, descriptor: bytes) -> bytes:
+        """Return a whole tensor frame, with its padding: of a small payload, which is copied."""
+        head = self.tensor_head(len(payload), len(descriptor))
+        body = b"".join((payload, descriptor))
+        return b"".join(
+            (
+                head,
+                body,
+                self._tensor_end(len(descriptor), digest_functions()[0](body) if self.hashing else 0),
+            )
+        )
 
     def tensor_head(self, payload_size: int, descriptor_size: int) -> bytes:
         """Return what stands before the payload of a tensor frame, whose descriptor comes after it.
@@ -100,14 +122,17 @@ class Encoder:
             descriptor: CBOR, of the size that was announced.
             digest: xxh3-64 over payload and descriptor; ignored without hashing.
         """
+        return descriptor + self._tensor_end(len(descriptor), digest)
+
+    def _tensor_end(self, descriptor_size: int, digest: int) -> bytes:
         length = self.lengths[-1]
-        cbor_offset = length - layout.TENSOR_FOOTER_SIZE - len(descriptor)
+        cbor_offset = length - layout.TENSOR_FOOTER_SIZE - descriptor_size
         if self.hashing:
             self.digests.append(digest)
         padding = layout.padding_after(length)
         self.position += length + padding
         footer = layout.TENSOR_FOOTER.pack(cbor_offset, digest if self.hashing else 0, layout.FRAME_END)
-        return descriptor + footer + bytes(padding)
+        return footer + _PADDING[padding]
 
     def end(self) -> bytes:
         """Return the postamble."""

@@ -7,6 +7,8 @@ and a preceder must be followed by the object that it describes (§5).
 
 from __future__ import annotations
 
+from itertools import product
+
 from ..errors import FramingError
 from . import frametypes
 
@@ -22,6 +24,8 @@ def check_step(previous: int | None, following: int | None, *, offset: int) -> N
     Raises:
         FramingError: If the order is not allowed.
     """
+    if (previous, following) in _ALLOWED:
+        return
     if previous == frametypes.PRECEDER and following != frametypes.TENSOR:
         found = "the end of the message" if following is None else frametypes.BY_NUMBER[following].name
         raise FramingError(
@@ -30,14 +34,26 @@ def check_step(previous: int | None, following: int | None, *, offset: int) -> N
             section="5",
             code="dangling_preceder" if following is None else "preceder_not_followed_by_object",
         )
-    if previous is None or following is None:
-        return
+    assert previous is not None
+    assert following is not None
     before, after = frametypes.BY_NUMBER[previous], frametypes.BY_NUMBER[following]
-    if after.phase < before.phase:
-        raise FramingError(
-            f"a {after.name} frame belongs in the {frametypes.PHASE_NAMES[after.phase]}, "
-            f"found after a {before.name} frame",
-            offset=offset,
-            section="5",
-            code="frame_order_violation",
-        )
+    raise FramingError(
+        f"a {after.name} frame belongs in the {frametypes.PHASE_NAMES[after.phase]}, "
+        f"found after a {before.name} frame",
+        offset=offset,
+        section="5",
+        code="frame_order_violation",
+    )
+
+
+def _may_follow(previous: int | None, following: int | None) -> bool:
+    if previous == frametypes.PRECEDER:
+        return following == frametypes.TENSOR
+    if previous is None or following is None:
+        return True
+    return frametypes.BY_NUMBER[previous].phase <= frametypes.BY_NUMBER[following].phase
+
+
+_PLACES = (None, *frametypes.BY_NUMBER)  # the start or the end of the message, and every frame
+_ALLOWED = frozenset(step for step in product(_PLACES, _PLACES) if _may_follow(*step))
+"""THE table of steps."""
