@@ -48,6 +48,7 @@ class Choices:
         ack: File to which acknowledgments are written whenever the state would be.
         ack_sender: Who acknowledges.
         flush: Called before state and acknowledgments are written: makes durable what was taken.
+            `atail` calls it in a thread.
         until: Stop after the first unit for which this is true; it is handed out.
         count: Stop after so many units.
         idle_timeout: Raise TimeLimit after so many seconds without anything new.

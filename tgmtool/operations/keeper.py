@@ -27,16 +27,23 @@ class Keeper:
 
     Args:
         choices: How.
+        when_told: Nothing is written but by `write`: the caller asks `must_write` before anything is handed
+            out, and writes where that holds up nobody.
+
+    Attributes:
+        must_write: It is time for `write`; only if `when_told`.
 
     Raises:
         SourceError: A file cannot be written, is in use, or holds something else.
         CannotResume: The state file holds no state.
     """
 
-    def __init__(self, choices: Choices) -> None:
+    def __init__(self, choices: Choices, *, when_told: bool = False) -> None:
         self._choices = choices
         self._state: StateFile | None = None
         self._acks: Acks | None = None
+        self._when_told = when_told
+        self.must_write = False
         self._dirty = False
         self._written = time.monotonic()
         self._size = 0  # bytes that were taken when it was written
@@ -86,6 +93,17 @@ class Keeper:
         if not self.is_active:
             return
         if self.pause() <= 0 or (self._acks is not None and _size_of(tracks) - self._size >= _EVERY_BYTES):
+            self._due(tracks)
+
+    def looked(self, tracks: Iterable[Track], *, ended: bool) -> None:
+        """Everything that is there was taken; write it down if it is time to, or all have ended."""
+        if self.is_needed and (ended or self.pause(idle=True) <= 0):
+            self._due(tracks)
+
+    def _due(self, tracks: Iterable[Track]) -> None:
+        if self._when_told:
+            self.must_write = True
+        else:
             self.write(tracks)
 
     def hurry(self) -> None:
@@ -108,6 +126,7 @@ class Keeper:
         Raises:
             SourceError: It cannot be written; what was written before still holds.
         """
+        self.must_write = False
         if not self.is_needed:
             return
         if self._choices.flush is not None:

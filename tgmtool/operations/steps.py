@@ -33,6 +33,8 @@ class Tail:
     Args:
         places: Paths, folders, `-`, or Sources.
         choices: How.
+        when_told: State and acknowledgments are written by `write` alone, not while looking: whoever
+            awaits asks `must_write` before it hands out anything.
 
     Attributes:
         matched: `until` was true for a unit, or `until` was not given.
@@ -47,7 +49,7 @@ class Tail:
         ValueError: A choice that does not exist.
     """
 
-    def __init__(self, places: Sequence[Any], choices: Choices) -> None:
+    def __init__(self, places: Sequence[Any], choices: Choices, *, when_told: bool = False) -> None:
         if choices.unit not in UNITS:
             raise ValueError(f"unit must be one of {', '.join(UNITS)}, not {choices.unit!r}")
         check_start(choices.start)
@@ -67,7 +69,7 @@ class Tail:
         self._interruption: BaseException | None = None
         self._interruptible = False
         self._lifelines = lifelines_of(choices)
-        self._keeper = Keeper(choices)
+        self._keeper = Keeper(choices, when_told=when_told)
 
     @property
     def lost_data(self) -> bool:
@@ -88,6 +90,19 @@ class Tail:
     def stopped_early(self) -> bool:
         """It was `until`, `count` or the caller that ended it."""
         return self._stop
+
+    @property
+    def must_write(self) -> bool:
+        """It is time for `write`; never true unless that was asked for."""
+        return self._keeper.must_write
+
+    def write(self) -> None:
+        """Write down how far everything was taken.
+
+        Raises:
+            SourceError: It cannot be written; what was written before still holds.
+        """
+        self._keeper.write(self._tracks)
 
     def errors(self) -> list[Place]:
         """Return what producers ended with that failed: the first of each place."""
@@ -163,7 +178,7 @@ class Tail:
             if self._watch is not None:
                 stack.callback(self._watch.close)
                 self._watch = None
-            self._keeper.write(self._tracks)
+            self.write()
 
     # ---- steps
 
@@ -195,8 +210,7 @@ class Tail:
                 self._watch.add(track.watched)
             _check_sender(track)
         ended = any(track.has_ended() for track in self._tracks)
-        if self._keeper.is_needed and (ended or self._keeper.pause(idle=True) <= 0):
-            self._keeper.write(self._tracks)
+        self._keeper.looked(self._tracks, ended=ended)
         self.on_look()
 
     def gone(self) -> bool:

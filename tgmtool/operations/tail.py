@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import TimeLimit
+from .apart import apart
 from .choices import Choices
 from .contents import Found
 from .steps import Tail
@@ -58,28 +59,48 @@ def follow(steps: Tail) -> Iterator[Found]:
 
 
 async def atail(places: Any, choices: Choices | None = None, **changes: Any) -> AsyncIterator[Found]:
-    """As `tail`, awaiting. Cancelling, or leaving the loop, closes files and watches; nothing runs on."""
-    steps = Tail(_listed(places), replace(choices or Choices(), **changes))
-    with closing(steps):
+    """As `tail`, awaiting. Cancelling, or leaving the loop, closes files and watches; nothing runs on.
+
+    State and acknowledgments are made durable in a thread, and `Choices.flush` is called there: meanwhile
+    other tasks go on.
+    """
+    steps: Tail | None = None
+
+    def begin() -> None:
+        nonlocal steps
+        steps = Tail(_listed(places), replace(choices or Choices(), **changes), when_told=True)
+
+    try:
+        await apart(begin)
+        assert steps is not None
         async with aclosing(afollow(steps)) as found:
             async for one in found:
                 yield one
         if steps.failed:
             raise steps.failed[0]
+    finally:
+        if steps is not None:
+            await apart(steps.close)
 
 
 async def afollow(steps: Tail) -> AsyncGenerator[Found, None]:
-    """The loop of `atail`."""
+    """The loop of `atail`; of steps that write when they are told."""
     if steps.choices.follow:
         steps.start_watching()
     while True:
         gone = steps.gone()
         for one in steps.look():
+            if steps.must_write:
+                await apart(steps.write)
             yield one
+        if steps.must_write:
+            await apart(steps.write)
         if steps.is_over(gone=gone):
             break
         await steps.wait_async()
     for one in steps.finish():
+        if steps.must_write:
+            await apart(steps.write)
         yield one
 
 
