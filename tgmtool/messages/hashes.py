@@ -11,9 +11,10 @@ from typing import NamedTuple
 from ..errors import MetadataError
 from ..limits import DEFAULT_LIMITS, Limits
 from . import cbor
-from .cbor_plain import array_of, map_of, text
+from .cbor_plain import array_of, head, map_of, text
 
 ALGORITHM = "xxh3"
+_DIGEST = head(3, 16) + b"%016x"  # as text
 
 
 class Hashes(NamedTuple):
@@ -58,3 +59,8 @@ class Hashes(NamedTuple):
                 code="hash_frame_cbor_parse_failed",
             )
         return cls(algorithm, tuple(hashes))
+
+
+def pack_digests(digests: list[int]) -> bytes:
+    """Return the body of the hash frame that lists these xxh3-64 digests."""
+    return map_of({"algorithm": text(ALGORITHM), "hashes": array_of([_DIGEST % each for each in digests])})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from ..endpoints import open_sink
 from ..endpoints.base import Bytes, Sink
 from ..errors import EncodeError
-from ..messages.hashes import Hashes
+from ..messages.hashes import pack_digests
 from ..messages.index import Index
 from ..messages.metadata import (
     EMPTY_ENTRY,
@@ -29,10 +29,12 @@ from ..wire.digest import new_digest
 from ..wire.encoder import SMALL, Encoder, control_frame_size, tensor_frame_length
 from ..wire.patches import length_patches
 from .prepare import Prepared, Preparer, Stages
+from .rows import are_rows, frames_of, groups_of
 from .spool import Spool
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 LAYOUTS = ("auto", "buffered", "streaming")
 _HEADER_FRAMES = layout.HEADER_METADATA | layout.HEADER_INDEX
@@ -172,6 +174,32 @@ class StreamWriter:
 
         They leave together, in as few writes as possible; at the latest when this returns.
         """
+        if self._style.layout == "streaming" and not self._base and are_rows(batch):
+            for rows in groups_of(batch, _BATCH):
+                self._write_rows(rows)
+        else:
+            self._write_each(batch)
+
+    def _write_rows(self, rows: NDArray[np.generic]) -> None:
+        """Write rows of an array, with no metadata of their own, in one go if that is possible."""
+        first = self._preparer.prepare(rows[0])
+        plain = first.template.descriptor.pipeline.is_plain and not first.template.descriptor.masks
+        if self._ended or self._next_entry is not None or self._style.preceder or not plain:
+            self._write_each(rows)
+            return
+        entry = EMPTY_ENTRY.with_tensor(first.template.tensor)
+        if self._encoder is None:  # whose beginning depends on the first object
+            self._write_each(rows[:1])
+            rows = rows[1:]
+        assert self._encoder is not None
+        made = frames_of(rows, first.template, self._encoder)
+        if made is None:
+            self._write_each(rows)
+            return
+        self._entries += [entry] * len(rows)
+        self.sink.write([made])
+
+    def _write_each(self, batch: Iterable[ArrayLike | tuple[ArrayLike, Mapping[str, Any]]]) -> None:
         waiting: list[Bytes] = []
         size = 0
         try:
@@ -306,7 +334,7 @@ class StreamWriter:
         encoder = self._encoder
         assert encoder is not None
         if encoder.digests:
-            pieces.append(encoder.control(frametypes.FOOTER_HASH, Hashes.of(encoder.digests).pack()))
+            pieces.append(encoder.control(frametypes.FOOTER_HASH, pack_digests(encoder.digests)))
         index = Index(tuple(encoder.offsets), tuple(encoder.lengths))
         pieces.append(encoder.control(frametypes.FOOTER_INDEX, index.pack()))
         pieces.append(encoder.control(frametypes.FOOTER_METADATA, self._whole_metadata()))
@@ -334,7 +362,7 @@ class StreamWriter:
         digests: list[int] = []
         if self._style.hashing:
             digests = [_digest(held) for held in self._held]
-            hashes = Hashes.of(digests).pack() if digests else b""
+            hashes = pack_digests(digests) if digests else b""
         before_index = layout.PREAMBLE_SIZE + control_frame_size(len(metadata))
         after_index = control_frame_size(len(hashes)) if hashes else 0
         index, end = _plan_index(self._held, preceders, before_index, after_index)  # as CBOR

@@ -134,6 +134,15 @@ class Encoder:
         footer = layout.TENSOR_FOOTER.pack(cbor_offset, digest if self.hashing else 0, layout.FRAME_END)
         return footer + _PADDING[padding]
 
+    def repeat(self, count: int, digests: list[int]) -> None:
+        """Take note of `count` more tensor frames, as long as the last one; they were made elsewhere."""
+        length = self.lengths[-1]
+        step = length + layout.padding_after(length)
+        self.offsets += range(self.position, self.position + count * step, step)
+        self.lengths += [length] * count
+        self.digests += digests
+        self.position += count * step
+
     def end(self) -> bytes:
         """Return the postamble."""
         check_step(self._previous, None, offset=self.position)
