@@ -127,6 +127,16 @@ def unplaced(answer: Answer) -> None:
     del answer.headers["Content-Range"]
 
 
+def endless_number(answer: Answer) -> None:
+    """Name a length of more digits than a number may have."""
+    answer.headers["Content-Range"] = f"bytes {answer.start}-{answer.stop - 1}/{'9' * 5000}"
+
+
+def whole_and_part(answer: Answer) -> None:
+    """Say that it is all, and that it is a part."""
+    answer.status = 200
+
+
 def changed(answer: Answer) -> None:
     """Another version of the object, of the same size."""
     answer.etag = '"another"'
@@ -196,6 +206,8 @@ PASSING: dict[str, Fault] = {
 WRONG: dict[str, tuple[Fault, str]] = {
     "another range": (shifted, "sends bytes 100008-"),
     "no Content-Range": (unplaced, "without a Content-Range"),
+    "a length of 5000 digits": (endless_number, "without a Content-Range"),
+    "200 with a Content-Range": (whole_and_part, "says 200, all of it, and names a range of it"),
     "a range backwards": (backwards, "the server sends bytes"),
     "a shorter body than its range": (truncated, "for a range of"),
     "another ETag": (changed, "the object changed while it was read: its ETag differs"),
@@ -211,6 +223,11 @@ WRONG: dict[str, tuple[Fault, str]] = {
     "a compressed range": (compressed, "compresses a range"),
     "multiple ranges": (status(206, {"Content-Type": "multipart/byteranges; boundary=x"}), "Content-Range"),
     "a redirect elsewhere": (status(302, {"Location": "http://127.0.0.2:1/x"}), "another server"),
+    "a redirect to no URL": (status(302, {"Location": "http://[::1/x"}), "redirected to what is no URL"),
+    "a redirect to no port": (
+        status(302, {"Location": "http://127.0.0.1:x/"}),
+        "redirected to what is no URL",
+    ),
     "a redirect in circles": (status(302, {"Location": "/run.tgm"}), "more than 5 redirects"),
 }
 """Faults after which there is nothing right to be had, and what the error says of them."""

@@ -67,7 +67,7 @@ def test_objects_are_chosen(place: HttpPlace, tmp_path: Path, words: str, expect
 
 
 @pytest.mark.parametrize(
-    ("fragment", "expected"), [("m=1&o=2", [5]), ("m=-1", [6, 7, 8]), ("o=0", [0, 3, 6]), ("m=2&o=-1", [8])]
+    ("fragment", "expected"), [("m=1&o=2", [5]), ("m=-1", [6, 7, 8]), ("o=0", [0, 3, 6]), ("o=-1&m=2", [8])]
 )
 def test_a_fragment_names_a_message_and_an_object(
     place: HttpPlace, tmp_path: Path, fragment: str, expected: list[int]
@@ -75,8 +75,17 @@ def test_a_fragment_names_a_message_and_an_object(
     (tmp_path / "run.tgm").write_bytes(WHOLE)
     for name in (place.url, "run.tgm", f"file://{tmp_path}/run.tgm"):
         assert steps(ran(tmp_path, "--as", "ndjson", f"{name}#{fragment}")) == expected
+        done = ran(tmp_path, "--offset", "0", f"{name}#{fragment}", status=2)
+        assert "take bytes, and no objects" in done.err
     done = ran(tmp_path, "--message", "1", "--object", "1", f"{place.url}#{fragment}", status=2)
     assert "chosen twice" in done.err
+
+
+@pytest.mark.parametrize("fragment", ["m=", "m=1&", "m=a", "m=1:3", "o=0o=1", "CANARY"])
+def test_a_fragment_that_names_nothing_is_misuse(place: HttpPlace, tmp_path: Path, fragment: str) -> None:
+    done = ran(tmp_path, f"{place.url}#{fragment}", status=2)
+    assert "expected #m=MESSAGE&o=OBJECT" in done.err
+    assert "CANARY" not in done.err
 
 
 def test_a_file_whose_name_looks_like_a_fragment_is_a_file(tmp_path: Path) -> None:

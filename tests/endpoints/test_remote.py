@@ -211,7 +211,7 @@ def test_what_does_not_pass_is_given_up(fault: Fault) -> None:
 
 def test_a_server_that_wants_a_longer_wait_than_there_is_time_is_given_up_at_once() -> None:
     with HttpPlace(DATA, every=status(503, {"Retry-After": "3600"})) as place:
-        with pytest.raises(SourceError, match="503"), opened(place):
+        with pytest.raises(SourceError, match="503 .*, and asks to wait 3600 s"), opened(place):
             pass
         assert len(place.log) == 1
 
@@ -446,7 +446,26 @@ def test_a_scheme_that_nobody_knows_is_an_error() -> None:
         open_source("unheard://x")
 
 
-@pytest.mark.parametrize("url", ["http://", "http:///x", "https://host:port/x", "http://[::1/x"])
+@pytest.mark.parametrize("url", ["http://a b/x", "http://a..b/x", f"http://{'a' * 70}.example/x"])
+def test_a_server_that_no_name_can_be_is_an_error(url: str) -> None:
+    with pytest.raises(SourceError, match="the name of the server cannot be one"):
+        open_source(url)
+
+
+def test_what_a_url_may_not_hold_is_asked_for_all_the_same() -> None:
+    with HttpPlace(DATA) as place:
+        open_source(f"{place.url}/a b\udcff?x= '\udcff'&y=%20").close()
+        assert place.log[0].path == "/run.tgm/a%20b%FF?x=%20'%FF'&y=%20"
+
+
+def test_a_file_system_that_fails_at_once_is_an_error_that_names_the_place() -> None:
+    with pytest.raises(SourceError, match=r"ftp://\*\*\*@127.0.0.1:1/x: cannot be reached"):
+        open_source("ftp://user:password@127.0.0.1:1/x")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "http:///x", "https://host:port/x", "http://[::1/x", "s3://", "s3://bucket", "s3:///x"]
+)
 def test_what_is_no_url_is_an_error(url: str) -> None:
     with pytest.raises(SourceError, match="no URL"):
         open_source(url)
@@ -458,6 +477,7 @@ def test_what_is_no_url_is_an_error(url: str) -> None:
         ("s3://b/k", True),
         ("https://h/x", True),
         ("abfs+x://h", True),
+        ("simplecache::https://h/x", True),
         ("file:///x", False),
         ("a.tgm", False),
         ("./s3://odd", False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tgmtool.endpoints.secrets import redact
+from tgmtool.endpoints.secrets import redact, redact_url
 
 CANARY = "CANARY"
 
@@ -34,3 +34,22 @@ def test_secrets_are_hidden_and_the_rest_stays(text: str, shown: str) -> None:
     assert redact(text) == shown
     assert CANARY not in redact(text)
     assert redact(redact(text)) == redact(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:CAN ARY@host/a b", "https://***@host/a%20b"),
+        ("https://h/a?sig=CANARY CANARY", "https://h/a?sig=***"),
+        ("https://h/a?x='CANARY'&y=<CANARY>", "https://h/a?x=***&y=***"),
+        ("https://user:CANARY/CANARY@host/a", "https://***"),
+        ("https://user:CANARY?CANARY@host/a", "https://***?***"),
+        ("https://user:CANARY#CANARY@host/a", "https://***#***"),
+        ("https://h:8443/a@2.tgm", "https://h:8443/a@2.tgm"),
+        ("https://[::1]:8443/a@2.tgm", "https://[::1]:8443/a@2.tgm"),
+    ],
+)
+def test_a_url_is_hidden_to_its_end_whatever_it_holds(url: str, shown: str) -> None:
+    assert redact_url(url) == shown
+    assert CANARY not in redact_url(url)
+    assert redact(f"{redact_url(url)}: 404") in {f"{shown}: 404", f"{shown} 404"}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..endpoints import is_remote, open_source
+from ..endpoints import is_remote, open_source, shown
 from ..endpoints.access import Access
 from ..endpoints.base import Sink, Source
 from ..endpoints.ranges import RangeSource
@@ -34,7 +34,7 @@ from .render import Listing
 if TYPE_CHECKING:
     from ..endpoints.polled import PolledObject
 
-_FRAGMENT = re.compile(r"#(?:m=(-?\d+))?&?(?:o=(-?\d+))?")
+_CHOICE = re.compile(r"([mo])=(-?[0-9]{1,18})")  # behind "#", joined by "&"
 _STREAMING = 8  # objects in a message without lengths from which it is worth a word
 _PERIOD = 0.2  # seconds between two looks at how far it has come
 
@@ -95,7 +95,10 @@ class Taking:
     def copy(self, places: list[str], sink: Sink, offset: int, length: int | None) -> None:
         """Write bytes as they stand there."""
         for place in places:
-            with self._opened(place, length, offset) as source:
+            name, chosen = _named(place, Wanted())
+            if chosen != Wanted():
+                raise UsageError(f"{shown(place)}: --offset and --length take bytes, and no objects")
+            with self._opened(name, length, offset) as source:
                 for piece in pieces_of(source, offset, length):
                     sink.write([piece])
                     self._copied += len(piece)
@@ -119,9 +122,9 @@ class Taking:
         """Open a place of which `length` bytes (None: all) behind `offset` will be read; 0: nobody knows."""
         source = open_source(name, mapped=True, access=self._access)
         expected = (source.size() or 0) - offset if length is None else length
-        shown = isinstance(source, RemoteSource) and self._progress != "never"
+        meter = isinstance(source, RemoteSource) and self._progress != "never"
         try:
-            with _meter(source, expected, self._progress) if shown else nullcontext():
+            with _meter(source, expected, self._progress) if meter else nullcontext():
                 yield source
         finally:
             source.close()
@@ -256,16 +259,19 @@ def _cost(spent: list[Spent]) -> str:
 
 def _named(place: str, wanted: Wanted) -> tuple[str, Wanted]:
     """Return the place without `#m=3&o=1`, and what that chooses."""
-    name, mark, _ = place.rpartition("#")
-    found = _FRAGMENT.fullmatch(place[len(name) :]) if mark else None
-    if found is None or not any(found.groups()) or (not is_remote(place) and os.path.exists(place)):
+    name, mark, behind = place.rpartition("#")
+    if not mark or not behind or (not is_remote(place) and os.path.exists(place)):
         return place, wanted
-    message, number = (None if text is None else int(text) for text in found.groups())
-    if message is not None and wanted.messages is not None:
+    read = [_CHOICE.fullmatch(part) for part in behind.split("&")]
+    found = {one[1]: int(one[2]) for one in read if one}
+    if len(found) < len(read):
+        if is_remote(place):
+            raise UsageError(f"{shown(place)}: expected #m=MESSAGE&o=OBJECT, or either, in numbers")
+        return place, wanted
+    if "m" in found and wanted.messages is not None:
         raise UsageError("the message is chosen twice: behind # and with --message")
-    if number is not None and wanted.object is not None:
+    if "o" in found and wanted.object is not None:
         raise UsageError("the object is chosen twice: behind # and with --object")
     return name, wanted._replace(
-        messages=wanted.messages if message is None else message,
-        object=wanted.object if number is None else number,
+        messages=found.get("m", wanted.messages), object=found.get("o", wanted.object)
     )

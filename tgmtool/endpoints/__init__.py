@@ -88,7 +88,8 @@ def is_remote(place: Any) -> bool:
     """Return whether a name is a URL of a place that is not a local file."""
     if not isinstance(place, str):
         return False
-    scheme, separator, _ = place.partition("://")
+    before, separator, _ = place.partition("://")
+    scheme = before.rpartition("::")[2]  # fsspec's chains: simplecache::sftp://…
     return bool(separator) and scheme != "file" and scheme.replace("+", "").isalnum() and len(scheme) > 1
 
 
@@ -96,9 +97,9 @@ def shown(place: str) -> str:
     """Return a name as it may be printed: a URL without its secrets."""
     if not is_remote(place):
         return place
-    from .secrets import redact
+    from .secrets import redact_url
 
-    return redact(place)
+    return redact_url(place)
 
 
 def local_path(place: str | os.PathLike[str]) -> str:

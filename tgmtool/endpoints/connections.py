@@ -24,7 +24,7 @@ from .reach import Passing
 from .redirects import origin_of
 from .secrets import redact
 
-_PLAIN = "/%:@!$&'()*+,;=~"
+_PLAIN = "/%:@!$&'()*+,;=~"  # what a path or a query may hold as it is
 _BUFFER = 1 << 16
 
 
@@ -169,13 +169,15 @@ class Connections:
                 connection = idle.pop()
                 self._open.add(connection)
                 return connection, True
-        connection = self._made(place)
         try:
+            connection = self._made(place)
             connection.connect()
         except TimeoutError:
             raise Passing(f"connecting: no answer in {self._patience.connect:g} s") from None
         except ssl.SSLCertVerificationError as error:
             raise SourceError(f"connecting: {error.verify_message}", uri=self._name) from error
+        except (UnicodeError, http.client.InvalidURL):
+            raise SourceError("connecting: the name of the server cannot be one", uri=self._name) from None
         except (OSError, http.client.HTTPException) as error:
             refused = isinstance(error, ConnectionRefusedError | socket.gaierror)
             if (first and refused) or "Tunnel connection failed: 4" in str(error):
@@ -241,6 +243,10 @@ def proxy_of(scheme: str, host: str, port: int, *, name: str) -> SplitResult | N
 
 def text_of(error: BaseException) -> str:
     """Return what an error says, without secrets."""
+    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, ConnectionError):
+        return "it is no HTTP/1 answer"
+    if isinstance(error, http.client.IncompleteRead):
+        return "its pieces are not what they should be"
     known = getattr(error, "strerror", None) or str(error)
     return redact(known[:1].lower() + known[1:]) if known else type(error).__name__
 
@@ -254,7 +260,10 @@ def credentials(parts: SplitResult) -> str | None:
 
 
 def _target(parts: SplitResult, *, absolute: bool) -> str:
-    path = quote(parts.path or "/", safe=_PLAIN) + (f"?{parts.query}" if parts.query else "")
+    # A name of the command line may hold bytes that are no text; the server gets them as they are.
+    path = quote(parts.path or "/", safe=_PLAIN, errors="surrogateescape")
+    if parts.query:
+        path += "?" + quote(parts.query, safe=_PLAIN + "?[]", errors="surrogateescape")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}" if absolute else path
 
 

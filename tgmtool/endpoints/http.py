@@ -23,8 +23,11 @@ from .connections import Answer, Connections, credentials, text_of
 from .pin import Pin
 from .reach import Attempts, Contact, MissingObject, ObjectChanged, Passing, Reach
 from .redirects import MOST_REDIRECTS, origin_of, redirected
+from .secrets import redact
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_NUMBER = r"[0-9]{1,19}"  # no object is longer, and int() would refuse very many digits
+_CONTENT_RANGE = re.compile(rf"bytes (?:({_NUMBER})-({_NUMBER})|\*)/({_NUMBER}|\*)")
+_LENGTH = re.compile(_NUMBER)
 _CHUNK = 1 << 20
 _FIRST = 64 << 10  # bytes of a first contact
 _WHOLE = 1 << 20  # an object that is not longer is taken whole from a server that knows no ranges
@@ -35,6 +38,7 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 _ELSEWHERE = {301, 307, 400}  # what S3 answers for a bucket in another region
 _NO_SUFFIX = {405, 501}  # answers of places that know ranges, but not "the last N bytes"
 _NO_VERSION = {403, 404}  # the version may not be asked for, or is gone; the object may still be there
+_REASON_SHOWN = 80  # characters
 _REASON = re.compile(rb"<Code>([A-Za-z0-9]{1,40})</Code>")
 _FORBIDDEN = (
     "these credentials (or none) may not read it, or they are wrong or expired, "
@@ -219,7 +223,7 @@ class HttpReach(Reach):
         if status == 412:
             raise self._changed("the server has another version now")
         if status in _LATER:
-            raise Passing(f"the server answers {status} {answer.reason}", after=_retry_after(answer))
+            raise Passing(f"the server answers {_status_of(answer)}", after=_retry_after(answer))
         found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         total = int(found[3]) if found and found[3] != "*" else None
         if status == 416:
@@ -287,12 +291,15 @@ class HttpReach(Reach):
         reason = f" ({code.decode()})" if code else ""
         if status == 403:
             return SourceError(f"403 forbidden{reason}: {_FORBIDDEN}", uri=self.name)
-        return SourceError(f"the server answers {status} {answer.reason}{reason}", uri=self.name)
+        return SourceError(f"the server answers {_status_of(answer)}{reason}", uri=self.name)
 
     def _whole_body(self, answer: Answer, wanted: _Wanted) -> Pin:
         """Take a 200 for what it is: the server did not hear that a range was wanted."""
         length = answer.headers.get("Content-Length")
-        size = int(length) if length and length.isdecimal() else None
+        size = int(length) if length and _LENGTH.fullmatch(length) else None
+        part = answer.headers.get("Content-Range")
+        if part is not None and part != f"bytes 0-{(size or 0) - 1}/{size}":
+            raise SourceError("the server says 200, all of it, and names a range of it", uri=self.name)
         if size is None or size > self._whole:
             said = "the object" if size is None else f"all {size} bytes"
             raise SourceError(
@@ -374,6 +381,11 @@ class _NoSuffix(Exception):
 
 class _Unchanged(Exception):
     """The version that we know is still the one that is there."""
+
+
+def _status_of(answer: Answer) -> str:
+    """Return an answer's status and what the server says about it, which may be anything."""
+    return f"{answer.status} {redact(answer.reason)[:_REASON_SHOWN]}".rstrip()
 
 
 def _retry_after(answer: Answer) -> float | None:

@@ -15,7 +15,7 @@ from .base import Bytes
 from .ranges import Range, RangeSource
 from .reach import MissingObject, ObjectChanged, Unreachable
 from .remote import RemoteSource, Spent, open_remote
-from .secrets import redact
+from .secrets import redact_url
 
 _HEAD, _END = 1 << 10, 4 << 10  # bytes by which what was read is recognised
 SAME, GROWN, CHANGED, GONE = "same", "grown", "changed", "gone"
@@ -41,7 +41,7 @@ class PolledObject(RangeSource):
         reconnect: float = 30.0,
         opened: Callable[[str, Access | None], RemoteSource] = open_remote,
     ) -> None:
-        self.name = redact(url)
+        self.name = redact_url(url)
         self._url = url
         self._access = access
         self._reconnect = reconnect

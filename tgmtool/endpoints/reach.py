@@ -148,6 +148,8 @@ class Attempts:
         elapsed = time.monotonic() - self._began
         if self._failures > patience.retries or elapsed + delay > patience.total:
             tried = f"{self._failures} attempts" if self._failures > 1 else "1 attempt"
-            raise Unreachable(f"{failure} (gave up after {tried})", uri=self._name) from failure
+            asked = failure.after or 0.0
+            wait = f", and asks to wait {asked:.0f} s" if asked > patience.total else ""
+            raise Unreachable(f"{failure}{wait} (gave up after {tried})", uri=self._name) from failure
         if self._closed.wait(delay):
             raise SourceError("closed while it was read", uri=self._name)

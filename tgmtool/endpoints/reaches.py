@@ -14,7 +14,7 @@ from ..errors import SourceError
 from .address import Address, SignedAddress
 from .http import HttpReach
 from .reach import Attempts, Contact, MissingObject, ObjectChanged, Passing, Reach
-from .secrets import redact
+from .secrets import redact, redact_url
 
 if TYPE_CHECKING:
     from .access import Access
@@ -40,18 +40,25 @@ def _http(url: str, access: Access) -> Reach:
     except ValueError:
         usable = False
     if not usable:
-        raise SourceError("this is no URL of an object", uri=redact(url))
-    return HttpReach(Address(plain, redact(plain)), **_common(access))
+        raise SourceError("this is no URL of an object", uri=redact_url(url))
+    return HttpReach(Address(plain, redact_url(plain)), **_common(access))
 
 
 def _s3(url: str, access: Access) -> Reach:
     """S3: s3fs knows the credentials and signs, and our own client asks and checks."""
-    name = redact(url)
+    name = redact_url(url)
     try:
         import s3fs
     except ImportError as error:
         raise SourceError("s3:// needs the package s3fs", uri=name) from error
     plain = url.partition("#")[0]
+    bucket, _, key = plain.partition("://")[2].partition("/")
+    if "@" in bucket:
+        raise SourceError(
+            "credentials do not belong into an s3:// URL: use --profile or the environment", uri=name
+        )
+    if not bucket or not key:
+        raise SourceError("this is no URL of an object: expected s3://BUCKET/KEY", uri=name)
     names_version = "?versionId=" in plain
     options = _options(access)
     client = dict(options.pop("client_kwargs", {}))
@@ -115,7 +122,7 @@ class FsspecReach(Reach):
     """
 
     def __init__(self, url: str, access: Access) -> None:
-        self.name = redact(url)
+        self.name = redact_url(url)
         self._patience = access.patience
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -123,7 +130,7 @@ class FsspecReach(Reach):
             import fsspec
 
             self._system, self._path = fsspec.core.url_to_fs(url.partition("#")[0], **_options(access))
-        except (ImportError, ValueError) as error:
+        except Exception as error:  # some file systems connect here, and each has errors of its own
             raise SourceError(f"cannot be reached: {_plain(error)}", uri=self.name) from error
         self._known: Any = None
 

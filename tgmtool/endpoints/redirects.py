@@ -35,8 +35,15 @@ def redirected(url: str, location: str, *, cross_origin: bool, name: str) -> str
         SourceError: From https to http, to another server without `cross_origin`, or from a public into
             a private network.
     """
-    target = urljoin(url, location)
-    before, after = urlsplit(url), urlsplit(target)
+    before = urlsplit(url)
+    try:
+        target = urljoin(url, location)
+        after = urlsplit(target)
+        usable = after.port is None or after.port > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SourceError("redirected to what is no URL: not followed", uri=name)
     shown = redact(f"{after.scheme}://{after.netloc}")
     if after.scheme not in _PORTS or (before.scheme == "https" and after.scheme != "https"):
         raise SourceError(f"redirected from {before.scheme} to {shown}: not followed", uri=name)

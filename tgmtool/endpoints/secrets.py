@@ -7,6 +7,7 @@ values and credentials, wherever in a text a URL or a header stands.
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 HIDDEN = "***"
 
@@ -17,6 +18,8 @@ _URL = re.compile(
     r"(?P<query>\?[^\s#\"'<>]*)?"
     r"(?P<fragment>\#[^\s\"'<>]*)?"
 )
+_DELIMITERS = re.compile(r"[\s\"'<>]")
+_SERVER = re.compile(r"(?:\[.*\]|[^:]*)(?::[0-9]*)?:?")  # with the colon that a message puts behind it
 _OBJECT = re.compile(r"#(?:[mo]=-?\d+&?)+")  # our own fragments name a message and an object
 _NAMED = re.compile(
     r"(?i)\b(authorization|proxy-authorization|cookie|x-amz-security-token|x-amz-signature|signature|"
@@ -34,8 +37,15 @@ def redact(text: str) -> str:
     return _NAMED.sub(rf"\1\2{HIDDEN}", _URL.sub(_hide, text))
 
 
+def redact_url(url: str) -> str:
+    """As `redact`, for what is a URL and nothing else: blanks and quotes do not end it."""
+    return redact(_DELIMITERS.sub(lambda found: quote(found[0], safe=""), url))
+
+
 def _hide(found: re.Match[str]) -> str:
     scheme, user, place, query, fragment = found.group("scheme", "user", "place", "query", "fragment")
+    if not user and "@" in found[0] and not _SERVER.fullmatch(place.partition("/")[0]):
+        place = HIDDEN  # user info that holds a slash, "?" or "#": where it ends, nobody knows
     shown = scheme + (f"{HIDDEN}@" if user else "") + place
     if query:
         names = [part.partition("=") for part in query[1:].split("&")]
