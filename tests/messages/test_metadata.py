@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from tgmtool.messages.descriptor import Descriptor
 from tgmtool.messages.metadata import (
     Entry,
     checked_entry,
+    entry_of,
     parse_preceder,
     split_global,
     with_tensor,
@@ -210,6 +212,40 @@ def test_a_preceder_is_read_back() -> None:
         body = Entry(entry).preceder()
         assert parse_preceder(body, offset=AT) == entry
         assert body == cbor.encode({"base": [entry]})
+
+
+def test_maps_that_come_again_are_written_as_at_the_first_time() -> None:
+    alike: list[Any] = [1, True, 1.0, 0, 0.0, -0.0, False, None, "1", [1], [True], b"\0\0\x80?", b"1", "é"]
+    alike += [np.float32(1), np.str_("1"), np.int64(1), np.bool_(True), np.array([1]), {"b": 1}, {"b": 1.0}]
+    for value in alike * 4:
+        entry = {"a": {"deep": [value]}}
+        body = cbor.encode({"base": [entry]})
+        assert entry_of(entry).preceder() == Entry(entry).preceder() == body
+        for tensor in (b"\x01", b"\x02"):
+            assert entry_of(entry).with_tensor(tensor) == Entry(entry).with_tensor(tensor)
+
+
+def test_a_map_that_changed_since_is_another_one() -> None:
+    entry: dict[str, Any] = {"mars": {"step": 0}}
+    for step in (0, 0, 0, 6, 0, 6, 6):
+        entry["mars"]["step"] = step
+        assert entry_of(entry).preceder() == cbor.encode({"base": [{"mars": {"step": step}}]})
+
+
+def test_what_cannot_be_written_is_refused_every_time() -> None:
+    cycle: dict[str, Any] = {}
+    cycle["a"] = cycle
+    wrong: list[Any] = [
+        {1: 2},
+        {"a": {1: 2}},
+        {"a": {1, 2}},
+        {"a": 1 << 70},
+        {"a": object()},
+        {"a": "\ud800"},
+    ]
+    for entry in [*wrong, cycle] * 3:
+        with pytest.raises(EncodeError):
+            entry_of(entry)
 
 
 @pytest.mark.parametrize(

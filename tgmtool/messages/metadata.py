@@ -8,6 +8,7 @@ Source: Tensogram wire format v3, §6.1, §6.4.
 
 from __future__ import annotations
 
+import marshal
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from .descriptor import Descriptor
 
 BASE, EXTRA, RESERVED = "base", "_extra_", "_reserved_"
 _PRECEDER = map_of({BASE: array_of([b""])})  # of a preceder's body: what stands before the object's map
+_TOLD_APART = frozenset({str, int, float, bool, type(None)})
+_ENTRIES, _LONGEST_KEY = 64, 4096  # maps that are remembered; bytes of one
 NIL_UUID = "00000000-0000-0000-0000-000000000000"  # of what is the same at every run
 
 
@@ -122,24 +125,61 @@ class Entry:
         EncodeError: It cannot be written.
     """
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_pairs", "_preceder", "_tensor", "_with_tensor")
 
     def __init__(self, value: Mapping[str, Any]) -> None:
         for key in value:
             if not isinstance(key, str):
                 raise EncodeError(f"metadata keys must be text, found {key!r}")
         self._pairs = {key: cbor.encode(inner) for key, inner in value.items()}
+        self._preceder = self._tensor = self._with_tensor = b""  # made when they are asked for
 
     def preceder(self) -> bytes:
         """Return the body of the preceder that gives the map to the next object."""
-        return _PRECEDER + map_of(self._pairs)
+        if not self._preceder:
+            self._preceder = _PRECEDER + map_of(self._pairs)
+        return self._preceder
 
     def with_tensor(self, tensor: bytes) -> bytes:
         """Return the map with the library-managed copy of the shape, as it stands in `base`."""
-        return map_of({**self._pairs, RESERVED: tensor})
+        if self._tensor != tensor:
+            self._tensor, self._with_tensor = tensor, map_of({**self._pairs, RESERVED: tensor})
+        return self._with_tensor
 
 
 EMPTY_ENTRY = Entry({})
+_entries: dict[bytes, Entry | None] = {}  # those that came last; None: once
+
+
+def entry_of(value: Mapping[str, Any]) -> Entry:
+    """As `Entry`, made once for maps that follow one another and are the same.
+
+    Comparing would not tell 1 from 1.0 or True, and the caller's map may have changed since: what is
+    compared is how `marshal` writes them, which is faster than writing CBOR.
+    """
+    try:
+        key = marshal.dumps(value)  # type: ignore[arg-type]  # that is the question
+    except ValueError:  # a kind that it does not know
+        return Entry(value)
+    known = _entries.get(key)
+    if known is not None:
+        return known
+    found = Entry(value)
+    if len(key) <= _LONGEST_KEY:
+        if len(_entries) >= _ENTRIES:
+            _entries.clear()
+        # At the second time. What lends its bytes, as NumPy's numbers do, `marshal` takes for bytes:
+        # so what holds any is not remembered.
+        _entries[key] = found if key in _entries and _is_told_apart(value) else None
+    return found
+
+
+def _is_told_apart(value: Any) -> bool:
+    if type(value) is dict:
+        return all(map(_is_told_apart, value.values()))
+    if type(value) in {list, tuple}:
+        return all(map(_is_told_apart, value))
+    return type(value) in _TOLD_APART
 
 
 def pack_tensor(descriptor: Descriptor) -> bytes:

@@ -16,10 +16,10 @@ from ..messages.hashes import pack_digests
 from ..messages.index import Index
 from ..messages.metadata import (
     EMPTY_ENTRY,
-    Entry,
     Metadata,
     Provenance,
     checked_entry,
+    entry_of,
     pack_with_base,
     split_global,
 )
@@ -224,7 +224,7 @@ class StreamWriter:
     def write_prepared(self, found: Prepared) -> None:
         """Write one object that was prepared elsewhere."""
         if pieces := self._frame(found):
-            self.sink.write(pieces)
+            self.sink.write([b"".join(pieces)] if len(found.payload) <= SMALL else pieces)
 
     def _frame(self, found: Prepared) -> list[Bytes]:
         """Return what has to be written for an object; nothing while it is held."""
@@ -233,7 +233,7 @@ class StreamWriter:
         style = self._style
         value = self._entry_of(found)
         # Encoded before anything changes: what cannot be written is refused here.
-        entry = Entry(value) if value else EMPTY_ENTRY
+        entry = entry_of(value) if value else EMPTY_ENTRY
         self._next_entry = None
         self._entries.append(entry.with_tensor(found.template.tensor))
         if style.layout == "buffered":

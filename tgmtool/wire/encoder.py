@@ -7,6 +7,8 @@ differ only in whether the length is known at the start.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from . import frametypes, layout
 from .digest import body_digest, digest_functions
 from .frames import Postamble, Preamble
@@ -15,7 +17,10 @@ from .order import check_step
 Bytes = bytes | bytearray | memoryview
 
 SMALL = 16 << 10  # bytes of a frame whose digest is computed in one call
+_REPEATED = 4096  # bytes of a body that is remembered
 _PADDING = tuple(bytes(size) for size in range(layout.ALIGNMENT))
+
+_tensor_header, _tensor_footer = layout.FRAME_HEADER.pack, layout.TENSOR_FOOTER.pack
 
 
 def control_frame_size(body_size: int) -> int:
@@ -27,6 +32,20 @@ def control_frame_size(body_size: int) -> int:
 def tensor_frame_length(payload_size: int, descriptor_size: int) -> int:
     """Return the `total_length` of a tensor frame (without its padding)."""
     return layout.FRAME_HEADER_SIZE + payload_size + descriptor_size + layout.TENSOR_FOOTER_SIZE
+
+
+def _control(number: int, body: bytes, hashing: bool) -> bytes:
+    length = layout.MIN_FRAME_SIZE + len(body)
+    digest, flags = 0, 0
+    if hashing:
+        flags = layout.HASH_PRESENT
+        digest = digest_functions()[0](body) if length <= SMALL else body_digest((body,))
+    header = layout.FRAME_HEADER.pack(layout.FRAME_MAGIC, number, layout.FRAME_VERSION, flags, length)
+    footer = layout.FRAME_FOOTER.pack(digest, layout.FRAME_END)
+    return b"".join((header, body, footer, _PADDING[layout.padding_after(length)]))
+
+
+_again = lru_cache(64)(_control)  # the same preceder, the same index, message after message
 
 
 class Encoder:
@@ -78,29 +97,29 @@ class Encoder:
         self._step(number)
         if self._first_footer is None and frametypes.BY_NUMBER[number].phase == frametypes.FOOTER:
             self._first_footer = self.position
-        length = layout.MIN_FRAME_SIZE + len(body)
-        digest, flags = 0, 0
-        if self.hashing:
-            flags = layout.HASH_PRESENT
-            digest = digest_functions()[0](body) if length <= SMALL else body_digest((body,))
-        padding = layout.padding_after(length)
-        self.position += length + padding
-        # Straight from the formats: the values of `frames` would be made only to be packed.
-        header = layout.FRAME_HEADER.pack(layout.FRAME_MAGIC, number, layout.FRAME_VERSION, flags, length)
-        footer = layout.FRAME_FOOTER.pack(digest, layout.FRAME_END)
-        return b"".join((header, body, footer, _PADDING[padding]))
+        made = (_again if len(body) <= _REPEATED else _control)(number, body, self.hashing)
+        self.position += len(made)
+        return made
 
     def tensor(self, payload: Bytes, descriptor: bytes) -> bytes:
         """Return a whole tensor frame, with its padding: of a small payload, which is copied."""
-        head = self.tensor_head(len(payload), len(descriptor))
+        self._step(frametypes.TENSOR)
         body = b"".join((payload, descriptor))
-        return b"".join(
-            (
-                head,
-                body,
-                self._tensor_end(len(descriptor), digest_functions()[0](body) if self.hashing else 0),
-            )
+        digest = 0
+        if self.hashing:
+            digest = digest_functions()[0](body)
+            self.digests.append(digest)
+        length = layout.FRAME_HEADER_SIZE + len(body) + layout.TENSOR_FOOTER_SIZE
+        cbor_offset = layout.FRAME_HEADER_SIZE + len(payload)
+        header = _tensor_header(
+            layout.FRAME_MAGIC, frametypes.TENSOR, layout.FRAME_VERSION, self._tensor_flags, length
         )
+        footer = _tensor_footer(cbor_offset, digest, layout.FRAME_END)
+        made = b"".join((header, body, footer, _PADDING[-length % layout.ALIGNMENT]))
+        self.offsets.append(self.position)
+        self.lengths.append(length)
+        self.position += len(made)
+        return made
 
     def tensor_head(self, payload_size: int, descriptor_size: int) -> bytes:
         """Return what stands before the payload of a tensor frame, whose descriptor comes after it.
@@ -122,17 +141,14 @@ class Encoder:
             descriptor: CBOR, of the size that was announced.
             digest: xxh3-64 over payload and descriptor; ignored without hashing.
         """
-        return descriptor + self._tensor_end(len(descriptor), digest)
-
-    def _tensor_end(self, descriptor_size: int, digest: int) -> bytes:
         length = self.lengths[-1]
-        cbor_offset = length - layout.TENSOR_FOOTER_SIZE - descriptor_size
+        cbor_offset = length - layout.TENSOR_FOOTER_SIZE - len(descriptor)
         if self.hashing:
             self.digests.append(digest)
         padding = layout.padding_after(length)
         self.position += length + padding
         footer = layout.TENSOR_FOOTER.pack(cbor_offset, digest if self.hashing else 0, layout.FRAME_END)
-        return footer + _PADDING[padding]
+        return descriptor + footer + _PADDING[padding]
 
     def repeat(self, count: int, digests: list[int]) -> None:
         """Take note of `count` more tensor frames, as long as the last one; they were made elsewhere."""
