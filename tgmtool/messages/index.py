@@ -7,12 +7,17 @@ Source: Tensogram wire format v3, §6.2.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import MetadataError
 from ..limits import DEFAULT_LIMITS, Limits
+from ..wire.encoder import control_frame_size
+from ..wire.layout import padding_after
 from . import cbor
 from .cbor_plain import map_of
+
+_FEW = 16  # objects of a message whose index is remembered
 
 
 class Index(NamedTuple):
@@ -59,3 +64,32 @@ class Index(NamedTuple):
                 code="index_cbor_parse_failed",
             )
         return cls(*lists)
+
+
+def planned(lengths: tuple[int, ...], steps: tuple[int, ...], before: int, after: int) -> tuple[bytes, int]:
+    """Return the body of an index frame that stands before the objects, and where the postamble will stand.
+
+    Args:
+        lengths: Of the tensor frames.
+        steps: Bytes that stand right before each of them, its preceder.
+        before: Bytes of the message before the index frame.
+        after: Bytes between the index frame and the first object.
+    """
+    # Of few objects: the next message is likely to have as many, of the same lengths.
+    return (_planned if len(lengths) <= _FEW else _planned.__wrapped__)(lengths, steps, before, after)
+
+
+@lru_cache(64)
+def _planned(lengths: tuple[int, ...], steps: tuple[int, ...], before: int, after: int) -> tuple[bytes, int]:
+    size = control_frame_size(len(Index((), ()).pack()) + 4 * len(lengths))
+    while True:  # its own size moves what it lists: repeat until it is stable
+        position = before + size + after
+        offsets = []
+        for step, length in zip(steps, lengths, strict=True):
+            offsets.append(position + step)
+            position += step + length + padding_after(length)
+        body = Index(tuple(offsets), lengths).pack()
+        needed = control_frame_size(len(body))
+        if needed == size:
+            return body, position
+        size = needed

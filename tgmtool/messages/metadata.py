@@ -232,7 +232,9 @@ def split_global(metadata: Mapping[str, Any] | None) -> tuple[Sequence[Mapping[s
     Raises:
         EncodeError: `_reserved_` is set, or a key has the wrong type or stands twice.
     """
-    value = dict(metadata or {})
+    if not metadata:
+        return [], {}
+    value = dict(metadata)
     base = value.pop(BASE, [])
     extra = value.pop(EXTRA, {})
     if RESERVED in value:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ..endpoints import open_sink, open_source
@@ -163,7 +163,9 @@ def write(
         EncodeError: What cannot be written; whole messages before it stay.
         SourceError: The sink failed; likewise.
     """
-    stages = Preparer(Stages(encoding, filter, compression, params or {}, jobs))
+    stages = _preparer(encoding, filter, compression, jobs)
+    if params:
+        stages = Preparer(Stages(encoding, filter, compression, params, jobs))
     size = _group_size(group)
     at_hand = hasattr(objects, "__array__") or isinstance(objects, list | tuple)
     items: Iterable[Any] = [objects] if hasattr(objects, "__array__") else objects  # type: ignore[assignment]  # one array is an iterable too
@@ -184,6 +186,12 @@ def write(
     if opened is not sink:
         opened.close()
     return spans
+
+
+@lru_cache(16)
+def _preparer(encoding: str, filter_name: str, compression: str, jobs: int) -> Preparer:
+    """Return one that knows what it made for earlier calls: many write a single message each."""
+    return Preparer(Stages(encoding, filter_name, compression, jobs=jobs))
 
 
 def _numbering(stream: Stream, sink: Sink, style: Style) -> Numbering:

@@ -13,7 +13,7 @@ from ..endpoints import open_sink
 from ..endpoints.base import Bytes, Sink
 from ..errors import EncodeError
 from ..messages.hashes import pack_digests
-from ..messages.index import Index
+from ..messages.index import Index, planned
 from ..messages.metadata import (
     EMPTY_ENTRY,
     Metadata,
@@ -25,7 +25,7 @@ from ..messages.metadata import (
 )
 from ..messages.spans import MessageSpan
 from ..wire import frametypes, layout
-from ..wire.digest import new_digest
+from ..wire.digest import digest_functions, new_digest
 from ..wire.encoder import SMALL, Encoder, control_frame_size, tensor_frame_length
 from ..wire.patches import length_patches
 from .prepare import Prepared, Preparer, Stages
@@ -206,6 +206,8 @@ class StreamWriter:
             for item in batch:
                 made = self._frame(self._prepared(item))
                 size += sum(map(len, made))
+                if not made:
+                    continue
                 if size < _BATCH:
                     waiting.append(b"".join(made))  # a copy: the caller may go on with its array
                 else:
@@ -365,7 +367,9 @@ class StreamWriter:
             hashes = pack_digests(digests) if digests else b""
         before_index = layout.PREAMBLE_SIZE + control_frame_size(len(metadata))
         after_index = control_frame_size(len(hashes)) if hashes else 0
-        index, end = _plan_index(self._held, preceders, before_index, after_index)  # as CBOR
+        lengths = tuple([tensor_frame_length(len(h.payload), len(h.template.packed)) for h in self._held])
+        steps = tuple([control_frame_size(len(body)) if body else 0 for body in preceders])
+        index, end = planned(lengths, steps, before_index, after_index)
         encoder = self._encoder = Encoder(self._flags, end + layout.POSTAMBLE_SIZE)
         pieces: list[Bytes] = [
             encoder.begin(),
@@ -379,7 +383,8 @@ class StreamWriter:
                 pieces.append(encoder.control(frametypes.PRECEDER, preceders[number]))
             pieces += _tensor(encoder, held, digests[number] if digests else 0)
         pieces.append(encoder.end())
-        self.sink.write(pieces)
+        small = encoder.position <= SMALL  # one piece is written faster than it is gathered from several
+        self.sink.write([b"".join(pieces)] if small else pieces)
 
 
 def _tensor(encoder: Encoder, found: Prepared, digest: int | None = None) -> list[Bytes]:
@@ -392,29 +397,10 @@ def _tensor(encoder: Encoder, found: Prepared, digest: int | None = None) -> lis
 
 
 def _digest(found: Prepared) -> int:
+    if len(found.payload) <= SMALL:
+        return digest_functions()[0](b"".join((found.payload, found.template.packed)))
     digest = new_digest()
     for start in range(0, len(found.payload), _HASH_CHUNK):
         digest.update(found.payload[start : start + _HASH_CHUNK])
     digest.update(found.template.packed)
     return digest.intdigest()
-
-
-def _plan_index(held: list[Prepared], preceders: list[bytes], before: int, after: int) -> tuple[bytes, int]:
-    """Return the index frame's body of a buffered message, and where its postamble will stand.
-
-    The index stands before the objects, so its own size moves what it lists: repeat until it is stable.
-    """
-    lengths = tuple([tensor_frame_length(len(one.payload), len(one.template.packed)) for one in held])
-    steps = [control_frame_size(len(body)) if body else 0 for body in preceders]
-    size = control_frame_size(len(Index((), ()).pack()) + 4 * len(held))
-    while True:
-        position = before + size + after
-        offsets = []
-        for step, length in zip(steps, lengths, strict=True):
-            offsets.append(position + step)
-            position += step + length + layout.padding_after(length)
-        body = Index(tuple(offsets), lengths).pack()
-        needed = control_frame_size(len(body))
-        if needed == size:
-            return body, position
-        size = needed
