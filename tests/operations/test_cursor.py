@@ -199,6 +199,19 @@ def test_files_of_a_folder_are_taken_once_and_an_open_one_is_gone_on_with(tmp_pa
     assert list(entry["taken"]) == ["z.tgm"]
 
 
+def test_a_file_of_a_folder_that_went_away_before_it_was_read_to_its_end_is_told(
+    tmp_path: Path, state: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    put(folder, "a.tgm", buffered(range(3)))
+    assert steps_of(there(folder, state, count=2)) == [0, 1]
+    (folder / "a.tgm").unlink()
+    put(folder, "b.tgm", buffered([3]))
+    found = there(folder, state)
+    assert (events_of(found), steps_of(found)) == (["removed"], [3])
+
+
 def test_a_folder_of_very_many_files_is_taken_in_order(tmp_path: Path, state: str) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

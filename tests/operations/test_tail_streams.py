@@ -16,6 +16,7 @@ from tests.operations.test_tail import awaiting, events_of, in_background, waiti
 from tgmtool import DataObject, Message, Notice, SourceError, TimeLimit
 from tgmtool.errors import CannotResume
 from tgmtool.messages.stream import KEY, Place, Sender
+from tgmtool.operations import inbox
 from tgmtool.operations.choices import Choices
 from tgmtool.operations.tail import Tail, follow
 
@@ -409,6 +410,37 @@ def test_a_file_in_a_folder_that_was_cut_is_told_and_the_next_is_read(tmp_path: 
     assert steps_of(found) == [0, 1, 1]  # of the cut message the object was whole
     assert events_of(found) == ["cut", "end"]
     assert steps.cut
+
+
+def test_a_file_that_takes_the_place_of_one_that_is_being_read_comes_after_it_once(
+    collect: Collect, tmp_path: Path
+) -> None:
+    put(tmp_path, "a.tgm", numbered(0, [0, 1, 2]))
+
+    def on_found(one: Any) -> None:
+        if steps_of([one]) == [0]:
+            put(tmp_path, "a.tgm", numbered(1, [3]))
+            put(tmp_path, "b.tgm", spoken(2))
+
+    found = collect(str(tmp_path), on_found, **FOLLOW)
+    assert steps_of(found) == [0, 1, 2, 3]
+    assert events_of(found) == ["end"]
+
+
+def test_files_that_came_before_it_stopped_are_read_however_seldom_it_lists_them(
+    collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "_SHARE", 1 << 60)
+    folder, flag = tmp_path / "in", tmp_path / "flag"
+    folder.mkdir()
+    put(folder, "a.tgm", buffered([0]))
+
+    def on_found(one: Any) -> None:
+        if not flag.exists():
+            put(folder, "b.tgm", buffered([1]))
+            flag.touch()
+
+    assert steps_of(collect(str(folder), on_found, **FOLLOW, until_exists=str(flag))) == [0, 1]
 
 
 def test_a_folder_that_goes_away_is_an_error(collect: Collect, tmp_path: Path) -> None:

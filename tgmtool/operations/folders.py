@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from ..endpoints.local import FileSource
+from ..messages.spans import Notice
 from .choices import Choices
 from .contents import Found
 from .cursor import Cursor, parsed, refused
 from .follow import Follower
-from .inbox import Inbox
+from .inbox import Identity, Inbox, identity_of
 from .tracks import Entry, Track, is_path
 
 
@@ -21,10 +24,12 @@ class Folder(Track):
     """A folder into which whole files are put: each is read from its first byte to its last, once."""
 
     def __init__(self, place: Any, choices: Choices, entry: Mapping[str, Any] | None = None) -> None:
-        super().__init__(place, choices, entry)
+        # A file that takes the name of one that is being read comes after it, as a file of its own.
+        super().__init__(place, replace(choices, by_name=False), entry)
         self._inbox = Inbox(os.fspath(place), choices.commit)
         self._open: str | None = None  # the name that is being read
         self._cursor: Cursor | None = None
+        self._missed = False  # the file of the cursor: that was told
 
     @property
     def pause(self) -> float | None:
@@ -55,25 +60,36 @@ class Folder(Track):
 
     def look(self) -> Iterator[Found]:
         """Yield what is in the files that are new."""
+        yield from self._read(self._inbox.new())
+
+    def finish(self) -> Iterator[Found]:
+        """Read the files that came since the folder was listed; all others were read to their end."""
+        if self.choices.follow:
+            yield from self._read(self._inbox.new(at_once=True))
+
+    def _read(self, found: list[tuple[str, Identity]]) -> Iterator[Found]:
         begun = None if self._cursor is None else os.path.basename(self._cursor.file)
-        for name, identity in sorted(self._inbox.new(), key=lambda one: (one[0] != begun, one[0])):
-            self.follower = self._begin(name)
+        if begun is not None and not self._missed and begun not in {name for name, _ in found}:
+            self._missed = True  # taken away by who knows that all came, or with what did not
+            yield Notice("removed", os.path.join(self.key, begun))
+        for name, listed in sorted(found, key=lambda one: (one[0] != begun, one[0])):
+            follower = self.follower = self._begin(name)
+            follower.open()
+            # The file that is read, which need not be the one that was listed.
+            opened = follower.source
+            identity = identity_of(opened.status()) if isinstance(opened, FileSource) else listed
             self._open = name
             # Not closed when the caller stops here: where it stopped is still to be remembered.
-            yield from self.follower.poll()
-            yield from self.follower.finish()
+            yield from follower.poll()
+            yield from follower.finish()
             self._inbox.take(name, identity)
             self.files += 1
-            self.size += self.follower.position
+            self.size += follower.position
             self._counts = self.counts
             self.lost_data = self.has_lost()
             self._open = None
-            self.follower.close()
+            follower.close()
             self.follower = None
-
-    def finish(self) -> Iterator[Found]:
-        """Every file was read to its end already."""
-        return iter(())
 
     def _begin(self, name: str) -> Follower:
         """Open a file, where the state says if it was being read then."""

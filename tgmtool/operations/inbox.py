@@ -26,6 +26,11 @@ _LARGEST_SENTINEL = 4096
 Identity = tuple[int, int, int]
 
 
+def identity_of(status: os.stat_result) -> Identity:
+    """Return what tells a file from another one that takes its name."""
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 class Inbox:
     """The committed files of a folder, each once.
 
@@ -47,8 +52,11 @@ class Inbox:
         self._next = 0.0
         self._listed = 0.0
 
-    def new(self) -> list[tuple[str, Identity]]:
+    def new(self, *, at_once: bool = False) -> list[tuple[str, Identity]]:
         """Return name and identity of the files that were not taken, by name; empty if nothing changed.
+
+        Args:
+            at_once: The folder is listed even if that was done a moment ago: nobody will look again.
 
         Raises:
             SourceError: The folder cannot be listed, or is gone.
@@ -58,7 +66,8 @@ class Inbox:
             changed = os.stat(self.path).st_mtime_ns
             if changed != self._time:
                 self._settled = now + _UNSETTLED
-            if now < self._next or (now > self._settled and now - self._listed < _REGULAR):
+            is_early = now < self._next or (now > self._settled and now - self._listed < _REGULAR)
+            if is_early and not at_once:
                 return []
             self._time = changed
             found = self._list()
@@ -88,7 +97,7 @@ class Inbox:
                 except FileNotFoundError:
                     continue  # it went away meanwhile
                 if stat.S_ISREG(status.st_mode):
-                    there[entry.name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+                    there[entry.name] = identity_of(status)
         self._taken = {name: self._taken[name] for name in there if name in self._taken}
         found = []
         for name in sorted(there):
