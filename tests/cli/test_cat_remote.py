@@ -169,7 +169,13 @@ def test_nothing_matches_is_no_and_leaves_no_file(folder: Path) -> None:
     for words in ("-w mars.step=99", "--message 7", "--object 5", "--object nobody"):
         done = ran(folder, *words.split(), "-o", "a.npy", "run.tgm", status=1)
         assert "nothing matches" in done.err
+        for listing in ("--list", "--plan", "-j"):
+            done = ran(folder, *words.split(), listing, "run.tgm", status=1)
+            assert "nothing matches" in done.err
     assert sorted(os.listdir(folder)) == before
+    (folder / "nothing.tgm").write_bytes(b"")
+    assert ran(folder, "nothing.tgm").err == ""  # everything was asked for, and there it is
+    (folder / "nothing.tgm").unlink()
     assert json.loads(ran(folder, "--message", "7", "--as", "json", "run.tgm", status=1).text) == []
 
 

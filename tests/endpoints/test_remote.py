@@ -211,7 +211,7 @@ def test_what_does_not_pass_is_given_up(fault: Fault) -> None:
 
 def test_a_server_that_wants_a_longer_wait_than_there_is_time_is_given_up_at_once() -> None:
     with HttpPlace(DATA, every=status(503, {"Retry-After": "3600"})) as place:
-        with pytest.raises(SourceError, match="503 .*, and asks to wait 3600 s"), opened(place):
+        with pytest.raises(SourceError, match=r"503 .*, and asks to wait 3600 s"), opened(place):
             pass
         assert len(place.log) == 1
 

@@ -184,8 +184,7 @@ def command(
             sink.close()
         else:
             sink.abort()
-            console.note("nothing matches")
-            run.statuses.append(exits.NO)
+    run.check_any(needed=not (plan or list_ or chosen is None))
     if stats:
         run.report(payload=not list_ and not plan and chosen is not None)
     raise typer.Exit(exits.highest(run.statuses))

@@ -71,6 +71,7 @@ class Taking:
         self._how = how
         self._progress = progress
         self._follow: tuple[float, float] | None = None
+        self._is_choice = False  # something less than everything was asked for
         self._picked: list[tuple[int, int]] = []
         self._spent: list[Spent] = []
         self._copied = 0
@@ -83,6 +84,7 @@ class Taking:
         """Yield what is wanted in all places; `payloads` if all of it will be read."""
         for place in places:
             name, wanted = _named(place, self._wanted)
+            self._is_choice = self._is_choice or wanted != Wanted()
             try:
                 if self._follow is not None:
                     yield from self._followed(name, wanted, *self._follow)
@@ -91,6 +93,12 @@ class Taking:
                     yield from self._of(source, name, wanted, payloads)
             except (AmbiguousName, OutsideRange) as error:
                 raise UsageError(str(error)) from None
+
+    def check_any(self, *, needed: bool) -> None:
+        """Say so if nothing was there; with `needed`, or if something was chosen, that is a no."""
+        if not self.count and (needed or (self._is_choice and self._follow is None)):
+            self._console.note("nothing matches")
+            self.statuses.append(exits.NO)
 
     def copy(self, places: list[str], sink: Sink, offset: int, length: int | None) -> None:
         """Write bytes as they stand there."""

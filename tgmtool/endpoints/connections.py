@@ -243,7 +243,8 @@ def proxy_of(scheme: str, host: str, port: int, *, name: str) -> SplitResult | N
 
 def text_of(error: BaseException) -> str:
     """Return what an error says, without secrets."""
-    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, ConnectionError):
+    no_http = (http.client.BadStatusLine, http.client.UnknownProtocol)
+    if isinstance(error, no_http) and not isinstance(error, ConnectionError):
         return "it is no HTTP/1 answer"
     if isinstance(error, http.client.IncompleteRead):
         return "its pieces are not what they should be"
