@@ -68,6 +68,15 @@ FAULTS = {
         choices=WATCHED,
     ),
     "leaves somebody behind": Fault("cat; sleep 1000 >&- 2>&- <&- &", None, choices=QUICK),
+    "leaves somebody at its output": Fault("cat; sleep 1000 2>&- &", None, choices=QUICK),
+    "leaves a deaf one at its output": Fault("cat; (trap '' TERM; sleep 1000; :) &", None, choices=QUICK),
+    "leaves somebody of another group": Fault("cat; setsid sleep 5 &", None, choices=QUICK),
+    "leaves somebody at its input": Fault(
+        f"exec 3<&0; head -c {TWO}; sleep 1000 <&3 >&- &",
+        None,
+        losses=r"STAGE ended and left input unread",
+        choices=QUICK,
+    ),
 }
 
 
@@ -200,6 +209,15 @@ def test_a_run_that_fails_late_leaves_the_messages_before_it_alone(tmp_path: Pat
     report = run([f"1*{sh(script, 'x')}"], source=DATA, sink=out)
     assert str(report.failure) == "stage 1 'sh' exited 9 on message 5"
     assert whole_messages(out) == STREAM[:5]
+
+
+@pytest.mark.parametrize("left", ["sleep 1000", "(trap '' TERM; sleep 1000; :)", "setsid sleep 5"])
+def test_a_run_whose_output_is_kept_open_ends_all_the_same(left: str, tmp_path: Path) -> None:
+    token, out = f"tgm-{uuid.uuid4()}", tmp_path / "out.tgm"
+    with nothing_left(token):
+        report = run([f"3*{sh(f'cat; {left} &', token)}"], source=b"".join(STREAM[:3]), sink=out, grace=0.1)
+    assert report.failure is None
+    assert whole_messages(out) == STREAM[:3]
 
 
 @pytest.mark.soak

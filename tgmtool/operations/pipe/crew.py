@@ -268,6 +268,8 @@ class Crew:
         while not all(stage.is_over or not stage.has_begun for stage in self.stages):
             processes = [stage for stage in self.everyone() if isinstance(stage, ProcessStage)]
             self._waker.wait(processes, self._patience())
+            for stage in processes:
+                stage.look_after()
             self._look()
             if self._is_hopeless():
                 return

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ...endpoints.base import Bytes
 from .cancel import Cancel
 from .held import Held
+from .leftover import Leftover
 from .links import Cancelled
 from .process import Process
 from .writer import widen
@@ -103,6 +104,7 @@ class _Talk:
         self._process = process
         self._stdin, self._stdout, self._stderr = ours
         self._open = set(ours)
+        self._moved_at = monotonic()  # when something of its output came
         self._waiting = [memoryview(piece) for piece in pieces]
         self._errors = bytearray()
         self._poller = select.poll()
@@ -116,7 +118,8 @@ class _Talk:
         self._poller.register(cancel.descriptor, select.POLLIN)
         deadline = None if seconds is None else monotonic() + seconds
         stopping = timed_out = False
-        while not (self._process.has_ended() and self._stdout not in self._open):
+        leftover: Leftover | None = None
+        while self._stdout in self._open or not self._process.has_ended():
             left = None if deadline is None else deadline - monotonic()
             if (cancel.is_set or (left is not None and left <= 0)) and not stopping:
                 timed_out = not cancel.is_set
@@ -129,6 +132,10 @@ class _Talk:
             if stopping and left is not None and left <= 0:
                 self._process.send(signal.SIGKILL)
                 break
+            if self._process.has_ended() and not stopping:
+                leftover = leftover or Leftover(self._process, grace, lambda: self._forget(self._stdout))
+                leftover.look(self._moved_at)
+                left = _LOOK_AGAIN if left is None else min(left, _LOOK_AGAIN)
             self._step(left)
         if stopping and not timed_out:
             raise Cancelled
@@ -175,6 +182,7 @@ class _Talk:
             except BlockingIOError:
                 return
             if chunk:
+                self._moved_at = monotonic()
                 keep(chunk)  # type: ignore[operator]  # one of two methods that take bytes
             else:
                 self._forget(descriptor)

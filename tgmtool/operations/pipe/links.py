@@ -168,6 +168,7 @@ class Link:
         """Say that nothing more comes. May be said twice."""
         with self._changed:
             self._closed = True
+            self._open = 0
             self._changed.notify_all()
 
     def cancel_giver(self) -> None:

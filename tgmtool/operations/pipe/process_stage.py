@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from .cancel import Cancel
 from .failures import StageFailed, ending, shell_status
+from .leftover import Leftover
 from .links import Abandoned, Cancelled, Link
 from .process import Process
 from .reader import Reader
@@ -69,6 +70,8 @@ class ProcessStage(Stage):
         self._left_unread = False
         self._fed_at: float | None = None  # when it had been given everything
         self._said_end = False
+        self._leftover: Leftover | None = None  # from when the command has ended
+        self._is_given_up = False
         self._reader: Reader | None = None
         self.process: Process | None = None
         if before is not None:
@@ -129,7 +132,7 @@ class ProcessStage(Stage):
         except BrokenPipeError:
             self._left_unread = True
         except (Cancelled, Abandoned):
-            pass
+            self._left_unread = self._is_given_up
         except Exception as error:  # noqa: BLE001  # whatever it is, it ends the pipeline and is told
             self.crew.fail(self, error)
         finally:
@@ -149,7 +152,11 @@ class ProcessStage(Stage):
         poller.register(self.cancel.descriptor, select.POLLIN)
         patience, most = _LOOK_AGAIN
         self._fed_at = monotonic()
-        while self._unread():
+        before = 0
+        while left := self._unread():
+            if left != before:
+                self._fed_at = monotonic()
+                before = left
             if poller.poll(patience * 1000):
                 if self.cancel.is_set:
                     raise Cancelled
@@ -197,6 +204,37 @@ class ProcessStage(Stage):
             text = f"{self.label} {ending(status)}{given}"
             self.crew.fail(self, StageFailed(text, stage=self.number, status=shell_status(status)))
         self._exited.set()
+
+    def look_after(self) -> None:
+        """See to it that nobody whom the command left behind holds up the pipeline."""
+        if not self._said_end or super().is_over:
+            return
+        assert self.process is not None
+        assert self.feed is not None
+        if self._leftover is None:
+            self._leftover = Leftover(self.process, self.crew.choices.grace, self._give_up)
+        moved_at = self.feed.arrived_at
+        if self.before is not None and not self._was_fed.is_set():
+            filling = self.before.look()
+            if filling.hungry:
+                return  # nobody holds up anything
+            moved_at = max(moved_at, self._fed_at or 0.0)
+            if filling.held:
+                moved_at = max(moved_at, monotonic() - filling.still)
+        elif not self.feed.is_waiting:
+            return
+        was_ended = self._leftover.was_ended
+        self._leftover.look(moved_at)
+        if self._leftover.was_ended and not was_ended:
+            self.crew.hooks.noted(
+                f"{self.label} ended, and left processes behind that kept its pipes open; they were ended"
+            )
+
+    def _give_up(self) -> None:
+        assert self.feed is not None
+        self._is_given_up = True
+        self.feed.give_up()
+        self.cancel.set()
 
     def clean_up(self, *, failed: bool) -> None:
         """Nobody listens any more: it is told to end, with all that it started."""

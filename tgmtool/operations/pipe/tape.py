@@ -47,12 +47,18 @@ class Feed:
         self.is_waiting = False  # nothing is there to be read
         self.has_ended = False
         self._cancel = cancel
+        self._is_given_up = False
         self._poller = select.poll()
         self._poller.register(descriptor, select.POLLIN)
         self._poller.register(cancel.descriptor, select.POLLIN)
 
-    def wait(self) -> None:
-        """Return when reading would not block.
+    def give_up(self) -> None:
+        """Let it end here: whoever still holds the other end is not waited for."""
+        self._is_given_up = True
+        self._cancel.set()
+
+    def wait(self) -> bool:
+        """Return True when reading would not block, False if there will be nothing to read.
 
         Raises:
             Cancelled: The stage is to end.
@@ -60,13 +66,18 @@ class Feed:
         self.is_waiting = True
         ready = self._poller.poll()
         self.is_waiting = False
+        if self._is_given_up:
+            return False
         if self._cancel.is_set or any(descriptor == self._cancel.descriptor for descriptor, _ in ready):
             raise Cancelled
+        return True
 
     def read_into(self, view: memoryview) -> int:
         """Read what is there, at least a byte; 0 at the end."""
         while True:
-            self.wait()
+            if not self.wait():
+                self.count(0)
+                return 0
             try:
                 found = os.readv(self.descriptor, [view])
             except BlockingIOError:
@@ -98,10 +109,11 @@ class PlaceFeed:
         self.has_ended = False
         self._cancel = cancel
 
-    def wait(self) -> None:
+    def wait(self) -> bool:
         """Raise Cancelled if the stage is to end."""
         if self._cancel.is_set:
             raise Cancelled
+        return True
 
     def read_into(self, view: memoryview) -> int:
         """As `Feed.read_into`."""
@@ -345,8 +357,8 @@ class Tape(Source):
                 return None
             self._pieces.append(last)
         self._link.room(self.kept, size)
-        self._feed.wait()
-        found = last.fill_from(self._feed.descriptor, size)
+        is_there = self._feed.wait()
+        found = last.fill_from(self._feed.descriptor, size) if is_there else 0
         if found is None and len(last):  # its slots are taken: small pieces came
             last = self._ring.piece()
             if last is None:
