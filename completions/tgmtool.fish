@@ -369,7 +369,7 @@ complete -c tgmtool -n '__tgmtool_in pipe' -l name -x -d 'Sender of our error ma
 complete -c tgmtool -n '__tgmtool_in pipe' -l stderr-limit -x -d 'Of each stage\'s stderr, show so much and the last lines'
 complete -c tgmtool -n '__tgmtool_in pipe' -l progress -x -a 'auto always never' -d 'auto (on a terminal), always or never'
 complete -c tgmtool -n '__tgmtool_in pipe' -l interval -x -d 'Between two lines of --progress always'
-complete -c tgmtool -n '__tgmtool_in pipe' -l force -d 'Replace files that exist'
+complete -c tgmtool -n '__tgmtool_in pipe' -s f -l force -d 'Replace files that exist'
 complete -c tgmtool -n '__tgmtool_in pipe' -s v -l verbose -d 'Say more on stderr'
 complete -c tgmtool -n '__tgmtool_in pipe' -s q -l quiet -d 'Say nothing on stderr but errors'
 complete -c tgmtool -n '__tgmtool_in pipe' -l color -x -a 'auto always never' -d 'Colour: auto, always or never'

@@ -18,7 +18,7 @@ import pytest
 import tgmtool
 from tests.operations.pipelines import messages, nothing_left, run
 from tgmtool import Message
-from tgmtool.errors import FormatError, TimeLimit
+from tgmtool.errors import FormatError, SourceError, TimeLimit
 from tgmtool.operations.pipe.engine import PipeReport
 from tgmtool.operations.pipe.failures import StageFailed
 
@@ -228,3 +228,33 @@ def test_a_fault_anywhere_with_any_bounds(seed: int, tmp_path: Path) -> None:
     if draw.random() < 0.5:
         sizes["depth"] = draw.choice([1, 2, 100])
     run_with(FAULTS[draw.choice(list(FAULTS))], draw.choice(POSITIONS), tmp_path, sizes)
+
+
+def test_a_copy_into_a_pipe_that_nobody_reads_is_a_stage_that_takes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with nothing_left():
+        report = run([f"@tee {shlex.quote(str(path))}"], source=DATA, stall_timeout=0.3, grace=30.0)
+    assert isinstance(report.failure, TimeLimit)
+    assert "--stall-timeout: stage 1 '@tee' has taken nothing" in str(report.failure)
+
+
+def test_a_copy_into_a_pipe_waits_for_its_reader(tmp_path: Path) -> None:
+    path, out = tmp_path / "pipe", tmp_path / "out.tgm"
+    os.mkfifo(path)
+    found: list[bytes] = []
+    thread = threading.Thread(target=lambda: found.append(path.read_bytes()))
+    with nothing_left():
+        threading.Timer(0.2, thread.start).start()
+        report = run([f"@tee {shlex.quote(str(path))}"], source=DATA, sink=out)
+        thread.join()
+    assert report.failure is None
+    assert found == [b"".join(map(with_lengths, STREAM))]
+    assert whole_messages(out) == STREAM
+
+
+def test_the_place_that_fails_is_named_with_its_stage(tmp_path: Path) -> None:
+    report = run(["cat", "@tee --force /dev/full"], source=DATA)
+    assert str(report.failure).startswith("stage 2 '@tee': /dev/full: no space left on device")
+    assert isinstance(report.failure, StageFailed)
+    assert isinstance(report.failure.__cause__, SourceError)

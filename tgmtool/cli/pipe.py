@@ -185,7 +185,7 @@ def command(
         str, typer.Option("--interval", metavar="DUR", help="Between two lines of --progress always.")
     ] = "1s",
     force: Annotated[
-        bool, typer.Option("--force", help="Replace files that exist; write bytes to a terminal.")
+        bool, typer.Option("-f", "--force", help="Replace files that exist; write bytes to a terminal.")
     ] = False,
 ) -> None:
     """Join stages with bounded buffers that know messages; watch over them, and say how it ended.
@@ -264,7 +264,7 @@ def command(
     finally:
         meter.close()
     status = status_of(report)
-    if report.failure is not None and status != exits.BROKEN_PIPE:
+    if report.failure is not None and not isinstance(report.failure, BrokenPipeError):
         console.error(exits.text_of(report.failure))
     elif status == exits.PRODUCER_ERROR and report.producer_error is not None:
         place = report.producer_error

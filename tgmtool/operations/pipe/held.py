@@ -10,6 +10,7 @@ import tempfile
 from typing import IO
 
 from ...endpoints.base import Bytes
+from ...endpoints.local import source_error
 from ..spool import IN_MEMORY
 
 
@@ -30,18 +31,24 @@ class Held:
         """Take bytes; they must not change.
 
         Raises:
-            OSError: The temporary file cannot be written.
+            SourceError: The temporary file cannot be written.
         """
         self.size += len(data)
         self._pieces.append(data)
         if self.size > self._in_memory or self._file is not None:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="tgmtool-", buffering=0)  # noqa: SIM115  # until `close`
-            for piece in self._pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[self._file.write(view) :]
-            self._pieces.clear()
+            try:
+                self._to_file()
+            except OSError as error:
+                raise source_error(error, tempfile.tempdir or "a temporary file") from error
+
+    def _to_file(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="tgmtool-", buffering=0)  # noqa: SIM115  # until `close`
+        for piece in self._pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[self._file.write(view) :]
+        self._pieces.clear()
 
     def data(self) -> Bytes:
         """Return all of it; what stands in the file is mapped, and stays as long as it is looked at."""

@@ -65,6 +65,10 @@ class WholeStage(Stage):
         """Deal with a message; `parcel` is what it came in, None if it came in parts."""
         raise NotImplementedError
 
+    def failure(self, error: Exception) -> Exception:
+        """What a place says of itself does not say who wanted it."""
+        return place_failed(error, self) if isinstance(error, OSError) else error
+
     def pass_on(self, parcel: Parcel) -> None:
         """Pass on what is no message."""
         assert self.after is not None
@@ -191,11 +195,25 @@ class TransformStage(WholeStage):
             if not failed:
                 self._put((unit,), None, None)
 
+    def wind_down(self) -> None:
+        """Take nothing more, and wait for nobody outside."""
+        super().wind_down()
+        if callable(stop := getattr(self._transform, "stop", None)):
+            stop()
+
     def close(self) -> None:
         """Also a transform that was never used has opened something."""
         if not self.has_begun:
             self._guard(lambda: self.clean_up(failed=True))
         super().close()
+
+
+def place_failed(error: OSError, stage: Stage) -> StageFailed:
+    """Return the failure of a stage that is the failure of a place that it writes to."""
+    text = "nobody reads its output any more" if isinstance(error, BrokenPipeError) else str(error)
+    found = StageFailed(f"{stage.label}: {text}", stage=stage.number)
+    found.__cause__ = error
+    return found
 
 
 def parcel_of(unit: Unit) -> Parcel:

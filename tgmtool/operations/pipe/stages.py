@@ -138,7 +138,11 @@ class Stage:
         except Abandoned:
             self.is_wanted = False
         except Exception as error:  # noqa: BLE001  # whatever it is, it ends the pipeline and is told
-            self.crew.fail(self, error)
+            self.crew.fail(self, self.failure(error))
+
+    def failure(self, error: Exception) -> Exception:
+        """Return what it means for the pipeline that the stage raised this."""
+        return error
 
     def _end(self) -> None:
         """Tell both neighbours."""

@@ -16,6 +16,7 @@ from ...errors import FormatError, TimeLimit
 from .cancel import Cancel
 from .failures import StageFailed, ending, shell_status
 from .held import Held
+from .inner_stages import place_failed
 from .job import Ended, run_job
 from .links import Cancelled, Link
 from .parcels import Kind, Parcel
@@ -71,6 +72,10 @@ class WorkerStage(Stage):
             return min(
                 ((run[0], run[1]) for run in self._runs.values()), key=lambda run: run[1], default=None
             )
+
+    def failure(self, error: Exception) -> Exception:
+        """What a place says of itself does not say who wanted it."""
+        return place_failed(error, self) if isinstance(error, OSError) else error
 
     # ---- a worker
 

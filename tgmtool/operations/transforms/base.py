@@ -147,7 +147,8 @@ class Transform(Protocol):
             control frames and descriptors say) or "message" (payloads too).
 
     One that does nothing but let messages pass or not may say so by `only_looks = True`: what passes need
-    not go on before the next is taken.
+    not go on before the next is taken. One that may wait for somebody outside may have `stop()`, which
+    another thread calls to end the waiting.
     """
 
     name: str

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from ...endpoints import open_sink
 from ...endpoints.base import Sink
+from ...endpoints.fifo import FifoSink
 from ...endpoints.local import FileSink
 from ...errors import SourceError
 from ..outputs import Output, check, open_output
@@ -49,11 +50,20 @@ class Tee:
             check(place)
             self._private = place.commit == "rename"
             self._syncs = place.fsync in {"object", "message"}
-            self._sink = open_output(_usable(place), place.commit or "inplace", self.warnings.append).sink
-            if isinstance(self._sink, FileSink) and self._sink.warning:
-                self.warnings.append(self._sink.warning)
+            self._sink = FifoSink(place.path) if _is_fifo(place) else self._opened(place)
         else:
             self._sink = open_sink(place)
+
+    def _opened(self, place: Output) -> Sink:
+        sink = open_output(_usable(place), place.commit or "inplace", self.warnings.append).sink
+        if isinstance(sink, FileSink) and sink.warning:
+            self.warnings.append(sink.warning)
+        return sink
+
+    def stop(self) -> None:
+        """End the waiting for whoever reads a named pipe; another thread may say so."""
+        if isinstance(self._sink, FifoSink):
+            self._sink.stop()
 
     def message(self, unit: Unit) -> Iterable[Unit]:
         """Write the message, and yield it.
@@ -93,11 +103,18 @@ class Tee:
         """
         if not self._owned:
             return ()
-        if failed and self._private:
+        if failed and (self._private or isinstance(self._sink, FifoSink)):
             self._sink.abort()
         else:
             self._sink.close()
         return ()
+
+
+def _is_fifo(output: Output) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(output.path).st_mode)
+    except OSError:
+        return False
 
 
 def _usable(output: Output) -> Output:
