@@ -252,6 +252,18 @@ def test_a_file_that_does_not_fit_is_refused_and_left_alone(
     there(path, state, state_reset=True)
 
 
+def test_the_state_of_other_files_is_refused_and_one_that_knows_some_of_them_is_not(
+    tmp_path: Path, path: Path, state: str
+) -> None:
+    path.write_bytes(buffered([0]))
+    there(path, state)
+    before, other = Path(state).read_bytes(), tmp_path / "other.tgm"
+    other.write_bytes(buffered([1]))
+    assert refusal(other, state) == "wrong_file"
+    assert Path(state).read_bytes() == before
+    assert steps_of(tgmtool.tail([str(path), str(other)], last=None, state=state)) == [1]
+
+
 def test_a_message_that_was_taken_back_is_gone_on_behind(path: Path, state: str) -> None:
     whole, torn = buffered([0]), streaming(range(1, 4))
     path.write_bytes(whole + torn[:-10])

@@ -7,7 +7,7 @@ output is safe. An interruption leaves the state of a moment ago, never one that
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..messages.stream import Sender
@@ -27,6 +27,7 @@ class Keeper:
 
     Args:
         choices: How.
+        keys: Of the places that are followed.
         when_told: Nothing is written but by `write`: the caller asks `must_write` before anything is handed
             out, and writes where that holds up nobody.
 
@@ -35,10 +36,10 @@ class Keeper:
 
     Raises:
         SourceError: A file cannot be written, is in use, or holds something else.
-        CannotResume: The state file holds no state.
+        CannotResume: The state file holds no state, or that of other places.
     """
 
-    def __init__(self, choices: Choices, *, when_told: bool = False) -> None:
+    def __init__(self, choices: Choices, keys: Sequence[str], *, when_told: bool = False) -> None:
         self._choices = choices
         self._state: StateFile | None = None
         self._acks: Acks | None = None
@@ -51,6 +52,7 @@ class Keeper:
         if choices.state is not None:
             self._state = StateFile(choices.state, reset=choices.state_reset)
         try:
+            self._check_places(keys)
             if choices.ack is not None:
                 from .acks import Acks
 
@@ -58,6 +60,14 @@ class Keeper:
         except BaseException:
             self.close()
             raise
+
+    def _check_places(self, keys: Sequence[str]) -> None:
+        """Refuse the state of another follower; one that knows some of these places may learn more."""
+        if self._state is None or not self._state.entries or any(key in self._state.entries for key in keys):
+            return
+        known, given = next(iter(self._state.entries)), ", ".join(keys)
+        text = f"it remembers {known[:200]}, and nothing of {given[:200]}: give each tail a state of its own"
+        raise refused(text, "wrong_file", self._state.path)
 
     @property
     def warnings(self) -> list[str]:

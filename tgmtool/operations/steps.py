@@ -45,7 +45,7 @@ class Tail:
 
     Raises:
         SourceError: The state or the acknowledgments cannot be written.
-        CannotResume: The state file holds no state.
+        CannotResume: The state file holds no state, or that of other places.
         ValueError: A choice that does not exist.
     """
 
@@ -69,7 +69,7 @@ class Tail:
         self._interruption: BaseException | None = None
         self._interruptible = False
         self._lifelines = lifelines_of(choices)
-        self._keeper = Keeper(choices, when_told=when_told)
+        self._keeper = Keeper(choices, [key_of(place) for place in places], when_told=when_told)
 
     @property
     def lost_data(self) -> bool:
