@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.processes import wait_until
 from tgmtool.operations.commands import CommandFailed, CommandLine
+from tgmtool.operations.interruption import Interruption
 from tgmtool.operations.keys import Keys
+
+
+class Interrupted(BaseException):
+    pass
+
 
 HOSTILE = "; rm -rf $HOME `id` $(id) | & > x '\" \\ *\n\t\u202e"
 
@@ -89,9 +97,6 @@ def test_what_takes_too_long_is_ended_with_all_it_started(tmp_path: Path) -> Non
 
 
 def test_an_interruption_ends_it(tmp_path: Path) -> None:
-    class Interrupted(BaseException):
-        pass
-
     def interrupt(*_: object) -> None:
         raise Interrupted
 
@@ -103,6 +108,21 @@ def test_an_interruption_ends_it(tmp_path: Path) -> None:
             CommandLine(f"sh -c 'echo $$ > {out}; exec sleep 1000'").run(keys())
     finally:
         signal.signal(signal.SIGALRM, before)
+    assert_ended(int(out.read_text()))
+
+
+def test_an_interruption_while_it_begins_ends_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, interruption, begin = tmp_path / "pid", Interruption(), subprocess.Popen
+
+    def slow(*words: Any, **how: Any) -> Any:
+        process = begin(*words, **how)
+        wait_until(lambda: out.exists() and out.read_text(), "the command")
+        interruption.request(Interrupted())
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    with pytest.raises(Interrupted), interruption.breakable():
+        CommandLine(f"sh -c 'echo $$ > {out}; exec sleep 1000'").run(keys(), interruption.held)
     assert_ended(int(out.read_text()))
 
 

@@ -146,10 +146,15 @@ class Exec(Show):
         except ValueError as error:
             raise UsageError(f"--exec: {error}") from None
 
+    def take(self, found: Found, steps: Tail) -> int:
+        """Run it for a unit."""
+        self._held = steps.interruption.held
+        return super().take(found, steps)
+
     def show(self, keys: Keys) -> None:
         """Run it."""
         try:
-            self._command.run(keys)
+            self._command.run(keys, self._held)
         except CommandFailed as error:
             if not self._warn:
                 raise

@@ -12,6 +12,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from ..endpoints.local import describe
 from ..errors import TgmError
@@ -73,30 +74,38 @@ class CommandLine:
             found.append(text)
         return found
 
-    def run(self, keys: Keys) -> None:
+    def run(self, keys: Keys, held: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Run it for one unit, and wait for its end. Whatever interrupts the wait ends it.
+
+        Args:
+            keys: Of the unit.
+            held: Holds interruptions back while the process begins: one that came then would leave it
+                running, with nobody who knows of it.
 
         Raises:
             CommandFailed: As the name says.
         """
         words = self.words(keys)
         where = _where(keys)
+        process: subprocess.Popen[bytes] | None = None
         try:
-            process = subprocess.Popen(  # noqa: S603  # the user's own command, and no shell
-                words, stdin=subprocess.DEVNULL, process_group=0
-            )
-        except (OSError, ValueError) as error:
-            reason = describe(error) if isinstance(error, OSError) else str(error)
-            raise CommandFailed(f"{self._name}: {words[0]!r} cannot be run{where}: {reason}") from error
-        try:
+            with held():
+                process = subprocess.Popen(  # noqa: S603  # the user's own command, and no shell
+                    words, stdin=subprocess.DEVNULL, process_group=0
+                )
             status = process.wait(self._timeout)
         except subprocess.TimeoutExpired as error:
+            assert process is not None
             _end(process)
             text = f"{self._name}: {words[0]!r} did not end within {self._timeout:g} s{where}; it was stopped"
             raise CommandFailed(text) from error
-        except BaseException:
-            _end(process)
-            raise
+        except BaseException as error:
+            if process is not None:
+                _end(process)
+            if not isinstance(error, OSError | ValueError):
+                raise
+            reason = describe(error) if isinstance(error, OSError) else str(error)
+            raise CommandFailed(f"{self._name}: {words[0]!r} cannot be run{where}: {reason}") from error
         if status:
             how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
             raise CommandFailed(f"{self._name}: {words[0]!r} {how}{where}")

@@ -1,4 +1,4 @@
-"""A wish to stop, taken note of between objects.
+"""A wish to stop, taken note of where nothing is half done.
 
 It is separate because a signal comes at any time, and only two moments are good for it: while
 nothing is being written, and while something is waited for.
@@ -42,6 +42,17 @@ class Interruption:
             yield
         finally:
             self.waiting = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What is done inside is not broken off; what came meanwhile is raised behind it."""
+        before, self.waiting = self.waiting, False
+        try:
+            yield
+        finally:
+            self.waiting = before
+        if before and self.wanted is not None:
+            raise self.wanted
 
     def next_of(self, source: Iterator[T]) -> T | None:
         """Return the next item, or None at the end; may be broken off."""

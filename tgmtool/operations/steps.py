@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from ..endpoints import STDIO, is_remote, shown
@@ -21,6 +21,7 @@ from ..messages.stream import Place
 from .choices import UNITS, Choices
 from .contents import Found
 from .folders import track_of
+from .interruption import Interruption
 from .keeper import Keeper
 from .lifelines import lifelines_of
 from .starts import check_start
@@ -41,6 +42,8 @@ class Tail:
         cut: A message was not finished when following stopped.
         failed: Files that could not be read.
         current: Name of the file that what was yielded last comes from.
+        interruption: Of `interrupt`: it stops at once only where no decoder is in the middle of a step,
+            while it waits or the caller is busy with what was handed out.
         on_look: Called after every look, for whoever shows how it goes.
 
     Raises:
@@ -59,6 +62,7 @@ class Tail:
         self.failed: list[TgmError] = []
         self.current = ""
         self.on_look: Callable[[], object] = lambda: None
+        self.interruption = Interruption()
         self._places = list(places)
         self._tracks: list[Track] = []
         self._waiting = list(places)  # not there yet
@@ -66,8 +70,6 @@ class Tail:
         self._shown = 0
         self._stop = False
         self._watch: Watch | None = None
-        self._interruption: BaseException | None = None
-        self._interruptible = False
         self._lifelines = lifelines_of(choices)
         self._keeper = Keeper(choices, [key_of(place) for place in places], when_told=when_told)
 
@@ -125,15 +127,13 @@ class Tail:
         self._stop = True
 
     def interrupt(self, reason: BaseException) -> None:
-        """Stop soon; from a signal handler. Raises `reason` at once only where nothing is half done."""
-        if self._interruptible:
-            raise reason
-        self._interruption = reason
+        """Stop soon; from a signal handler."""
+        self.interruption.request(reason)
 
     def wait(self) -> None:
         """Wait for something new, as long as `pause` says."""
         pause = self.pause()
-        with self._breakable():
+        with self.interruption.breakable():
             if pipes := self.pipes():
                 pipes[0].is_ready(pause)
             else:
@@ -145,18 +145,6 @@ class Tail:
             await pipes[0].wait_ready_async(self.pause())
         else:
             await self.start_watching().wait_async(self.pause())
-
-    @contextmanager
-    def _breakable(self) -> Iterator[None]:
-        """What is done inside may be broken off by `interrupt`: no decoder is in the middle of a step."""
-        self._interruptible = True
-        try:
-            if self._interruption is not None:
-                reason, self._interruption = self._interruption, None
-                raise reason
-            yield
-        finally:
-            self._interruptible = False
 
     def start_watching(self) -> Watch:
         """Return the watch over the files, made when it is first needed."""
@@ -300,7 +288,7 @@ class Tail:
             self.current = track.name
             if isinstance(one, Notice) and one.event == "cut":
                 self.cut = True
-            with self._breakable():
+            with self.interruption.breakable():
                 yield one
             taken = True
             if isinstance(one, Notice):
