@@ -258,3 +258,23 @@ def test_the_place_that_fails_is_named_with_its_stage(tmp_path: Path) -> None:
     assert str(report.failure).startswith("stage 2 '@tee': /dev/full: no space left on device")
     assert isinstance(report.failure, StageFailed)
     assert isinstance(report.failure.__cause__, SourceError)
+
+
+def test_a_first_command_that_leaves_what_waits_for_it_is_stuck(tmp_path: Path) -> None:
+    token = f"tgm-{uuid.uuid4()}"
+    source = tmp_path / "in.tgm"
+    source.write_bytes(DATA)
+    reader, writer = os.pipe()
+    os.write(writer, DATA[:5000])
+    with source.open("rb") as file, nothing_left(token):
+        for descriptor in (file.fileno(), reader):
+            stage = sh("dd bs=100 count=1 2> /dev/null | cat > /dev/null; sleep 1000", token)
+            report = run([stage], source=descriptor, stall_timeout=0.3, grace=0.3)
+            assert isinstance(report.failure, TimeLimit)
+            assert "--stall-timeout: stage 1 'sh' has given nothing and taken nothing" in str(report.failure)
+            assert report.stage == 1
+    os.close(reader)
+    os.close(writer)
+    with open(os.devnull, "rb") as nothing:  # a producer may think as long as it likes
+        producer = sh(f"sleep 0.5; cat {source}", token)
+        assert run([producer], source=nothing.fileno(), stall_timeout=0.2).failure is None

@@ -44,6 +44,7 @@ class Filling(NamedTuple):
         blocked: The giver waits for room.
         hungry: The taker waits for something.
         closed: Nothing more is given.
+        free: Seconds since the giver last waited for room.
     """
 
     held: int
@@ -57,6 +58,7 @@ class Filling(NamedTuple):
     blocked: bool
     hungry: bool
     closed: bool
+    free: float
 
 
 class Link:
@@ -92,6 +94,7 @@ class Link:
         self._giver_cancelled = False
         self._taker_cancelled = False
         self._blocked = False
+        self._unblocked_at = 0.0
         self._hungry = 0  # takers that wait
 
     # ---- the giver
@@ -157,6 +160,7 @@ class Link:
         self._blocked = True
         self._changed.wait()
         self._blocked = False
+        self._unblocked_at = monotonic()
 
     def _check_giver(self) -> None:
         if self._giver_cancelled:
@@ -246,4 +250,5 @@ class Link:
                 blocked=self._blocked,
                 hungry=self._hungry > 0,
                 closed=self._closed,
+                free=now - self._unblocked_at,
             )

@@ -6,11 +6,9 @@ known when they are put together: it failed, it left input unread, or it is done
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import signal
-import struct
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -24,12 +22,12 @@ from .reader import Reader
 from .specs import Spec
 from .stages import Stage
 from .tape import Feed
+from .unread import Unread, unread_of
 from .writer import Writer, widen
 
 if TYPE_CHECKING:
     from .crew import Crew
 
-_UNREAD = 0x541B  # FIONREAD
 _LOOK_AGAIN = (0.002, 0.05)  # seconds between two looks at what a stage has not read yet: at first, at most
 
 
@@ -62,6 +60,7 @@ class ProcessStage(Stage):
         super().__init__(crew, number, label, before, after)
         self._spec = spec
         self._stdin = stdin
+        self._ahead = Unread(stdin) if before is None else None
         self._reading = Cancel()
         self._exited = threading.Event()
         self._was_fed = threading.Event()
@@ -153,21 +152,17 @@ class ProcessStage(Stage):
         patience, most = _LOOK_AGAIN
         self._fed_at = monotonic()
         before = 0
-        while left := self._unread():
+        while left := unread_of(self._to_child):
             if left != before:
                 self._fed_at = monotonic()
                 before = left
             if poller.poll(patience * 1000):
                 if self.cancel.is_set:
                     raise Cancelled
-                if self._unread():
+                if unread_of(self._to_child):
                     raise BrokenPipeError
                 return
             patience = min(2 * patience, most)
-
-    def _unread(self) -> int:
-        found: int = struct.unpack("i", fcntl.ioctl(self._to_child, _UNREAD, bytes(4)))[0]
-        return found
 
     # ---- its output
 
@@ -253,6 +248,13 @@ class ProcessStage(Stage):
         if self._fed_at is None or self._exited.is_set() or self.feed is None:
             return None
         return max(self._fed_at, self.feed.arrived_at)
+
+    def ignored(self) -> tuple[int, float] | None:
+        """Return the bytes that a first command leaves on its stdin, and since when it has done nothing."""
+        if self._ahead is None or self._exited.is_set() or self.feed is None:
+            return None
+        waiting, since = self._ahead.look()
+        return (waiting, max(since, self.feed.arrived_at)) if waiting else None
 
     # ---- ending it
 

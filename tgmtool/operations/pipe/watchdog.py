@@ -5,6 +5,7 @@ It is separate because it only looks: it never waits, and ends nothing itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -84,20 +85,24 @@ class Watchdog:
         Those before it may be held up by it: so it is the one to name.
         """
         for stage in reversed(list(self._crew.everyone())):
-            if stage.is_over or (stage.after is not None and stage.after.look().blocked):
+            ahead = None if stage.after is None else stage.after.look()
+            if stage.is_over or (ahead is not None and ahead.blocked):
                 continue  # it waits for the next one itself
+            free = math.inf if ahead is None else ahead.free
             filling = None if stage.before is None else stage.before.look()
             if filling is not None and filling.held and filling.waiting:
                 text = f"{stage.label} has taken nothing, while {filling.held} bytes were waiting,"
-                yield stage, filling.still, text
+                yield stage, min(filling.still, free), text
             elif isinstance(stage, ProcessStage):
-                since = stage.silent_since
-                if since is not None:
-                    yield (
-                        stage,
-                        monotonic() - since,
-                        f"{stage.label} has nothing more to do, and has not ended",
+                if (since := stage.silent_since) is not None:
+                    text = f"{stage.label} has nothing more to do, and has not ended"
+                    yield stage, min(monotonic() - since, free), text
+                elif (found := stage.ignored()) is not None:
+                    text = (
+                        f"{stage.label} has given nothing and taken nothing, while {found[0]} bytes were "
+                        "waiting on its stdin (< /dev/null, if it does not read),"
                     )
+                    yield stage, min(monotonic() - found[1], free), text
 
     def _busy(self) -> Iterator[tuple[Stage, int, float]]:
         now = monotonic()
