@@ -338,7 +338,7 @@ def test_a_full_device_is_told_with_what_to_do() -> None:
 def test_room_that_is_reserved_is_not_seen(path: Path) -> None:
     with FileSink(str(path)) as sink:
         sink.write([b"abc"])
-        sink.allocate(1 << 20)
+        sink.allocate(0, 1 << 20)
         assert path.stat().st_size == 3
         sink.write([b"d"])
     assert path.read_bytes() == b"abcd"
@@ -376,3 +376,16 @@ def test_a_link_is_followed_or_replaced_but_its_target_is_never_left_half_writte
         assert target.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
     assert target.read_bytes() in {b"old", b"new"}
+
+
+def test_what_was_written_can_be_looked_at_and_sent_to_the_disk_before_it_is_finished(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 40
+    with FileSink(str(tmp_path / "a.tgm"), private=True, durable=True) as sink:
+        sink.write([data])
+        for offset, size in ((0, 10), (5000, 700), (0, len(data))):
+            with sink.mapped(offset, size) as found:
+                assert found == data[offset : offset + size]
+            sink.send_on(offset, size)
+        with pytest.raises(SourceError, match="cannot be read again at byte 0"), sink.mapped(0, 99999):
+            pass
+    assert (tmp_path / "a.tgm").read_bytes() == data

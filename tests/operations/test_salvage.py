@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import sys
 import threading
@@ -30,7 +31,9 @@ from tests.operations.test_repair import errors_of
 from tgmtool import FramingError, MemorySink, MemorySource, SourceError, StreamWriter, TruncatedError
 from tgmtool.codecs.masks import Rules
 from tgmtool.endpoints.edited import identity_of, stays
+from tgmtool.operations import carrier
 from tgmtool.operations import salvage as module
+from tgmtool.operations.copies import write_segments
 from tgmtool.operations.prepare import Stages
 from tgmtool.operations.salvage import SalvagePlan, plan_salvage, salvage
 
@@ -361,12 +364,63 @@ def test_a_copy_that_is_not_what_was_planned_gets_no_name(
 ) -> None:
     source, output = tmp_path / "a.tgm", tmp_path / "out.tgm"
     source.write_bytes(buffered())
-    monkeypatch.setattr(
-        "tgmtool.operations.copies.write_segments", lambda *given: given[2].write([b"x" * 99])
-    )
-    with pytest.raises(FramingError):
-        salvage(source, output, min_age=0)
-    assert os.listdir(tmp_path) == ["a.tgm"]
+    write = write_segments
+
+    def short(given: Any, segments: Any, sink: Any) -> None:
+        write(given, segments, sink)
+        sink.truncate(source.stat().st_size - 5000)
+
+    def flipped(given: Any, segments: Any, sink: Any) -> None:
+        write(given, segments, sink)
+        sink.patch_at(200, b"x")
+
+    source.write_bytes(b"".join(buffered([n], shape=(40, 40)) for n in range(5)))
+    for wrong, said in ((short, "cannot be read again"), (flipped, "not what was planned")):
+        monkeypatch.setattr(carrier, "write_segments", wrong)
+        with pytest.raises((FramingError, SourceError), match=said):
+            salvage(source, output, min_age=0)
+        assert os.listdir(tmp_path) == ["a.tgm"]
+
+
+def test_a_file_of_exactly_the_pieces_that_are_looked_at_has_no_empty_one_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = buffered(shape=(64, 64))
+    monkeypatch.setattr(carrier, "_PIECE", len(data))
+    monkeypatch.setattr(carrier, "_LOOKED_AT", len(data))
+    pages = 4096 // math.gcd(len(data), 4096)
+    assert salvaged(tmp_path, data * pages)[1] == data * pages
+
+
+def test_a_large_file_is_copied_in_pieces_and_every_one_of_them_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrier, "_PIECE", 1000)
+    monkeypatch.setattr(carrier, "_LOOKED_AT", 3000)
+    monkeypatch.setattr(module, "_AT_ONCE", 1500)
+    parts = [buffered([n], shape=(20, 20)) for n in range(7)]
+    parts[2] = flip_bit(parts[2], len(parts[2]) // 2)
+    plan, made = salvaged(tmp_path, b"".join([*parts, streaming([8, 9], shape=(9, 9))[:-30]]))
+    assert plan.messages == 6
+    assert made.startswith(b"".join(parts[:2] + parts[3:]))
+    assert steps_of(objects_in(made)) == [0, 1, 3, 4, 5, 6, 8, 9]
+
+    def wrong_at(place: int) -> Any:
+        def flipped(given: Any, segments: Any, sink: Any) -> None:
+            before = os.lseek(sink.descriptor, 0, os.SEEK_CUR)
+            write(given, segments, sink)
+            if before <= place < os.lseek(sink.descriptor, 0, os.SEEK_CUR):
+                sink.patch_at(place, bytes([made[place] ^ 1]))
+
+        return flipped
+
+    write = write_segments
+    (tmp_path / "out.tgm").unlink()
+    for place in range(0, len(made), 997):
+        monkeypatch.setattr(carrier, "write_segments", wrong_at(place))
+        with pytest.raises(FramingError, match="not what was planned"):
+            salvage(tmp_path / "torn.tgm", tmp_path / "out.tgm", min_age=0)
+    assert not (tmp_path / "out.tgm").exists()
 
 
 def test_a_plan_can_be_looked_at_without_a_file() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -14,10 +13,11 @@ from ..endpoints.base import Source
 from ..errors import FormatError, SourceError, TgmError, TruncatedError
 from ..limits import Limits
 from ..operations.backfill import LengthPlan, backfill, plan_lengths, stretches_of
-from ..operations.copies import MIN_AGE, has_been_still, look_at, write_copy
+from ..operations.carrier import Emit, write_copy
+from ..operations.copies import MIN_AGE, has_been_still, look_at
 from ..operations.inplace import Finish
 from ..operations.places import salvage_in_place, undo_in_place
-from ..operations.reindex import plan_reindex
+from ..operations.reindex import check_rewritten, plan_reindex
 from ..operations.salvage import SalvagePlan, check_copy, plan_salvage
 from . import exits, options
 from .console import Console, safe
@@ -149,15 +149,16 @@ def command(
         return _told(plan, check=False, dry_run=False)
 
     def copy(name: str) -> _Outcome:
-        def plan(source: Source) -> SalvagePlan:
+        def plan(source: Source, emit: Emit | None = None) -> SalvagePlan:
             if not salvage_:
-                return plan_reindex(source, reindex=reindex, rehash=rehash, limits=limits)
+                return plan_reindex(source, reindex=reindex, rehash=rehash, limits=limits, emit=emit)
             return plan_salvage(
                 source,
                 keep_unhashed=keep_unhashed,
                 assume_dead=assume_dead,
                 is_stalled=still is not None and has_been_still(name, still),
                 limits=limits,
+                emit=emit,
             )
 
         if check or dry_run:
@@ -166,7 +167,8 @@ def command(
             made = look_at(name, plan)
         else:
             assert output is not None
-            made = write_copy(name, output, plan, check_copy, min_age=age, force=force)
+            checked = check_copy if salvage_ else check_rewritten
+            made = write_copy(name, output, plan, checked, min_age=age, force=force)
         return _copied(made, check=check, dry_run=dry_run)
 
     def finish(name: str) -> _Outcome:
@@ -362,6 +364,8 @@ class _Run:
         if jobs == 1 or len(names) < 2:
             yield from map(attempt, names)
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(jobs) as pool:
             yield from pool.map(attempt, names)
 

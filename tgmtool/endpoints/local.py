@@ -10,10 +10,11 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..errors import SourceError
 from .base import Bytes, Sink, Source
+from .linux import allocate, write_back
 
 _IOV_MAX = 512  # pieces per writev; the system allows at least this many everywhere
 _LARGEST_WRITE = 1 << 30  # a single call moves at most 2 GiB - 4 KiB on Linux
@@ -309,12 +310,38 @@ class FileSink(Sink):
         self.start = start
         self.truncate((start if keep is None else keep) - start)
 
-    def allocate(self, size: int) -> None:
-        """Reserve room for `size` more bytes beyond the position, if the file system can."""
+    def allocate(self, offset: int, size: int) -> None:
+        """Reserve room for `size` bytes at `offset` (bytes from where this sink began), if that can be."""
         # ENOTSUP and its kin mean slower, not wrong; ENOSPC will be said by the write.
-        with contextlib.suppress(OSError):
-            keep_size = 1  # FALLOC_FL_KEEP_SIZE: followers must not see zeros
-            _fallocate(self.descriptor, keep_size, self.start + self.position, size)
+        with contextlib.suppress(OSError, AttributeError):
+            allocate(self.descriptor, self.start + offset, size)
+
+    @contextlib.contextmanager
+    def mapped(self, offset: int, size: int) -> Iterator[memoryview]:
+        """Give what was written there, in memory.
+
+        Raises:
+            SourceError: So much was not written, or it cannot be read.
+        """
+        import mmap
+
+        at = self.start + offset
+        before = at % mmap.ALLOCATIONGRANULARITY
+        try:
+            held = mmap.mmap(self.descriptor, before + size, offset=at - before, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            text = f"cannot be read again at byte {offset}: {error}"
+            raise SourceError(text, uri=self.path) from error
+        with held, memoryview(held) as view, view[before:] as wanted:
+            yield wanted
+
+    def send_on(self, offset: int, size: int) -> None:
+        """Let the disk begin with what was written there: `sync` will have the less to wait for.
+
+        It says nothing of a disk that fails: `sync` does.
+        """
+        with contextlib.suppress(OSError, AttributeError):  # not on this file system; not on this system
+            write_back(self.descriptor, self.start + offset, size)
 
     def sync(self) -> None:
         """Return when everything that was written is on the disk; never retried after a failure."""
@@ -397,13 +424,3 @@ def lock_holder(descriptor: int) -> str:
     except OSError:
         pass  # not Linux
     return ""
-
-
-def _fallocate(descriptor: int, mode: int, offset: int, size: int) -> None:
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    call = libc.fallocate
-    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    if call(descriptor, mode, offset, size):
-        raise OSError(ctypes.get_errno(), "fallocate")

@@ -7,9 +7,8 @@ that stay never pass through Python where the source is a regular file.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 from ..endpoints import STDIO, local_path, open_source
 from ..endpoints.base import Source
@@ -19,7 +18,6 @@ from ..errors import SourceError
 
 MIN_AGE = 10.0  # seconds: what changed since is perhaps still being written
 _CHUNK = 1 << 20
-_FLUSH_PERIOD = 0.01  # seconds
 
 
 class Range(NamedTuple):
@@ -90,90 +88,8 @@ def _copy(source: Source, one: Range, sink: FileSink) -> None:
         at, left = at + len(chunk), left - len(chunk)
 
 
-class Copied(Protocol):
-    """A plan for a new file."""
-
-    @property
-    def segments(self) -> tuple[Segment, ...]:
-        """What it is made of."""
-
-
-Plan = TypeVar("Plan", bound=Copied)
 _Found = TypeVar("_Found")
 _STDIN = "<stdin>"
-
-
-def write_copy(
-    path: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    plan: Callable[[Source], Plan],
-    check: Callable[[Source, Plan], None],
-    *,
-    min_age: float = MIN_AGE,
-    force: bool = False,
-) -> Plan:
-    """Plan a new file, write it, check it, and let it have its name.
-
-    Args:
-        path: The source, or `-`. It is left as it is, and must stay so meanwhile.
-        output: The new file.
-        plan: Looks at the source.
-        check: Looks at the new file; raises if it is not what it should be.
-        min_age: Seconds for which the source must have been as it is.
-        force: Do not ask whether the source is in use; replace an existing `output`.
-
-    Raises:
-        SourceError: One of the two failed, the source is in use, or it changed meanwhile.
-    """
-    target = local_path(output)
-    with FileSink(target, private=True, exclusive=not force, durable=True) as sink:
-        source = _seekable(local_path(path), target)
-        try:
-            if same_file(source, target):
-                raise SourceError("is the input itself: a copy needs another name", uri=target)
-            before = settled(source, min_age, force=force)
-            made = _mapped(source, plan)
-            same_as(source, before)
-            with _on_its_way(sink):
-                write_segments(source, made.segments, sink)
-                _checked(sink, lambda copy: check(copy, made))
-            same_as(source, before)
-        finally:
-            source.close()
-    return made
-
-
-@contextmanager
-def _on_its_way(sink: FileSink) -> Iterator[None]:
-    """Send what is written to the disk while more is written, and while it is looked at.
-
-    Raises:
-        SourceError: The disk failed. It is not asked again: what it holds is uncertain.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-    from threading import Event
-
-    done = Event()
-
-    def flush() -> None:
-        while not done.wait(_FLUSH_PERIOD):
-            sink.sync()
-
-    with ThreadPoolExecutor(1) as pool:
-        flushing = pool.submit(flush)
-        try:
-            yield
-        finally:
-            done.set()
-        flushing.result()  # closing the sink does it once more: then there is little left to do
-
-
-def _checked(sink: FileSink, check: Callable[[Source], None]) -> None:
-    copy = FileSource(os.dup(sink.descriptor), sink.path)
-    try:
-        _mapped(copy, check)
-    finally:
-        copy.close()
 
 
 def look_at(path: str | os.PathLike[str], plan: Callable[[Source], _Found]) -> _Found:
@@ -186,7 +102,7 @@ def look_at(path: str | os.PathLike[str], plan: Callable[[Source], _Found]) -> _
     check_regular(name)
     source = open_source(name)
     try:
-        return _mapped(source, plan) if isinstance(source, FileSource) else plan(source)
+        return mapped(source, plan) if isinstance(source, FileSource) else plan(source)
     finally:
         source.close()
 
@@ -246,24 +162,25 @@ def same_as(source: FileSource, before: Identity) -> None:
         raise SourceError("changed while it was read: somebody is writing to it", uri=source.name)
 
 
-def _mapped(source: FileSource, look: Callable[[Source], _Found]) -> _Found:
+def mapped(source: FileSource, look: Callable[[Source], _Found]) -> _Found:
+    """Return what `look` says of a file in memory; of one that is empty, of the file."""
     if not source.size():
         return look(source)
-    mapped = MappedSource(os.dup(source.descriptor), source.name)
+    whole = MappedSource(os.dup(source.descriptor), source.name)
     try:
-        return look(mapped)
+        return look(whole)
     finally:
-        mapped.close()
+        whole.close()
 
 
-def _seekable(path: str, target: str) -> FileSource:
-    """Open the source; what can be read only once is kept in a nameless file beside the target."""
-    import tempfile
-
+def seekable(path: str, target: str) -> FileSource:
+    """Open a source; what can be read only once is kept in a nameless file beside `target`."""
     check_regular(path)
     opened = open_source(path)
     if isinstance(opened, FileSource):
         return opened
+    import tempfile
+
     try:
         with tempfile.TemporaryFile(dir=os.path.dirname(target) or ".") as held:
             at = 0

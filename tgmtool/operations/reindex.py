@@ -14,7 +14,8 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.metadata import Metadata, with_tensor
 from ..wire import layout
 from ..wire.frames import Preamble
-from .copies import MIN_AGE, Range, Segment, write_copy
+from .carrier import Emit, write_copy
+from .copies import MIN_AGE, Range, Segment
 from .drive import named
 from .harvest import Harvest, harvest
 from .judge import Judged, judge
@@ -25,7 +26,12 @@ _INDEXED = layout.HEADER_METADATA | layout.HEADER_INDEX
 
 
 def plan_reindex(
-    source: Source, *, reindex: bool = True, rehash: bool = False, limits: Limits = DEFAULT_LIMITS
+    source: Source,
+    *,
+    reindex: bool = True,
+    rehash: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    emit: Emit | None = None,
 ) -> SalvagePlan:
     """Return how to copy `source` so that every message is header-indexed, or every frame has a digest.
 
@@ -36,6 +42,7 @@ def plan_reindex(
         reindex: Lengths, index and digests stand in the header.
         rehash: Every frame without a digest gets the one of its bytes as they are.
         limits: What it may cost.
+        emit: Called with each segment of the new file as soon as it is sure.
 
     Raises:
         TruncatedError: It is empty, or ends in a cut message.
@@ -58,7 +65,7 @@ def plan_reindex(
         one = _unless_done(source, at, found, reindex=reindex, rehash=rehash, limits=limits)
         if one is None:
             messages += 1
-            segments.append(Range(at, end - at))
+            new: tuple[Segment, ...] = (Range(at, end - at),)
             written += end - at
             parts.append(Part(at, end - at, KEPT))
         else:
@@ -66,9 +73,13 @@ def plan_reindex(
             metadata = Metadata(base, one.metadata.extra, one.metadata.reserved)
             made = rebuild(one.whole, metadata, rehash=rehash)
             rebuilt.append((written, made.objects))
-            segments += made.segments
+            new = made.segments
             written += made.length
             parts.append(Part(at, end - at, REPLACED))
+        segments += new
+        if emit is not None:
+            for segment in new:
+                emit(segment)
         at = end
     return SalvagePlan(source.name, size, tuple(segments), tuple(parts), messages, tuple(rebuilt))
 
@@ -137,7 +148,12 @@ def rewrite(
         TruncatedError, FramingError, LimitExceeded: As `plan_reindex`.
     """
 
-    def plan(source: Source) -> SalvagePlan:
-        return plan_reindex(source, reindex=reindex, rehash=rehash, limits=limits)
+    def plan(source: Source, emit: Emit) -> SalvagePlan:
+        return plan_reindex(source, reindex=reindex, rehash=rehash, limits=limits, emit=emit)
 
-    return write_copy(path, output, plan, check_copy, min_age=min_age, force=force)
+    return write_copy(path, output, plan, check_rewritten, min_age=min_age, force=force)
+
+
+def check_rewritten(copy: Source, plan: SalvagePlan) -> None:
+    """Make sure that a copy is whole, with every digest: some of them are new. Raises as `check_copy`."""
+    check_copy(copy, plan, payloads=True)
