@@ -278,3 +278,12 @@ def test_a_first_command_that_leaves_what_waits_for_it_is_stuck(tmp_path: Path) 
     with open(os.devnull, "rb") as nothing:  # a producer may think as long as it likes
         producer = sh(f"sleep 0.5; cat {source}", token)
         assert run([producer], source=nothing.fileno(), stall_timeout=0.2).failure is None
+
+
+@pytest.mark.parametrize("runs", [2, 4])
+@pytest.mark.parametrize("stage", ["@limit 2", f"sh -c 'head -c {TWO}'"])
+def test_runs_that_wait_for_their_turn_hear_that_nothing_more_is_wanted(runs: int, stage: str) -> None:
+    with nothing_left():
+        report = run([f"{runs}*cat", stage], source=DATA * 4, buffer=4096, depth=1, stall_timeout=20.0)
+    assert report.failure is None
+    assert report.messages == 2

@@ -99,6 +99,9 @@ class WorkerStage(Stage):
                 held = self._gather(parcel) if parcel.kind is Kind.PART else None
             try:
                 self._handle(ticket, parcel, held)
+            except BaseException:
+                self._note_failure(ticket)  # also that nothing more is wanted: others wait for their turn
+                raise
             finally:
                 if held is None:
                     self.before.done(parcel)
@@ -139,7 +142,6 @@ class WorkerStage(Stage):
             if self.crew.set_aside(b"".join(pieces), error):
                 self._pass_on(ticket, [])
                 return
-            self._note_failure(ticket)
             raise
 
     def _run(self, ticket: int, parcel: Parcel, pieces: Sequence[Bytes]) -> Ended:
