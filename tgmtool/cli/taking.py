@@ -21,7 +21,7 @@ from ..endpoints.remote import RemoteSource, Spent
 from ..limits import Limits
 from ..messages.assembly import Message
 from ..messages.spans import Gap, Notice
-from ..operations.cat_remote import AmbiguousName, Picked, pick, picked_of
+from ..operations.cat_remote import AmbiguousName, Picked, decoder_of, pick, picked_of
 from ..operations.plan import plan_of, ranges_of
 from ..operations.stored import OutsideRange, pieces_of
 from ..operations.wanted import Wanted
@@ -120,6 +120,8 @@ class Taking:
                 known = {name: picked.keys.get(name) for name in ("_file", "_msg", "_obj")}
                 listing.add_map({**known, "offset": start, "length": stop - start})
         listing.end()
+        if self._is_choice and not planned:
+            return  # somebody says that nothing matches
         found = plan_of(planned)
         self._console.note(
             f"{len(planned)} objects: {found.requests} requests, {found.size} bytes; none of them were read"
@@ -191,15 +193,16 @@ class Taking:
         )
         exits.on_signals(steps.interrupt)
         try:
-            for found in follow(steps):
-                if isinstance(found, Notice):
-                    if found.event != "failed":
-                        self._console.note(notice_text(found))
-                    continue
-                for picked in picked_of(found, source.name, wanted):
-                    self.count += 1
-                    yield picked
-                    self._picked.append((picked.found.bytes_read, picked.found.span.payload_length))
+            with decoder_of() as decoder:
+                for found in follow(steps):
+                    if isinstance(found, Notice):
+                        if found.event != "failed":
+                            self._console.note(notice_text(found))
+                        continue
+                    for picked in picked_of(found, source.name, wanted, decoder):
+                        self.count += 1
+                        yield picked
+                        self._picked.append((picked.found.bytes_read, picked.found.span.payload_length))
             if steps.failed:
                 raise steps.failed[0]
         finally:

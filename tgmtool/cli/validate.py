@@ -16,7 +16,7 @@ from ..endpoints.local import FileSink
 from ..errors import FormatError, SourceError
 from ..limits import Limits
 from ..operations.findings import CODES, Finding, Report, verdict_of
-from ..operations.isolate import isolated
+from ..operations.isolate import SECONDS, isolated
 from ..operations.stream_policy import StreamPolicy
 from ..operations.validate import LEVELS, Policy, validate
 from . import exits, options
@@ -33,7 +33,6 @@ _STATUSES = {
     "incomplete": exits.INCOMPLETE,
     "unchecked": exits.FAILED,
 }
-_SECONDS = 600  # of processor time that an isolated check may take
 _SMALL = 32 << 20  # bytes: smaller files are looked at several at a time
 
 
@@ -372,7 +371,7 @@ class _Run:
 
         if not self._isolate:
             return check()
-        return isolated(check, name, memory=2 * self._limits.decoded_bytes, seconds=_SECONDS)
+        return isolated(check, name, memory=2 * self._limits.decoded_bytes, seconds=SECONDS)
 
 
 def _size(name: str) -> int:

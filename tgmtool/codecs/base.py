@@ -74,6 +74,8 @@ class Stage(NamedTuple):
             `bound`; None for stages without loss. Raises EncodeError when there are none.
         finer: `(params) -> params` with which the error is smaller still, or None: for when a later
             stage does not take what `bounded` chose.
+        load: Loads the native library that decodes, on sizes that the payload names; None where there is
+            none. What decodes bytes of strangers does it in a process of its own then.
         params: Names of the descriptor keys that belong to the stage.
         level: The one among them that `--compression-level` sets.
     """
@@ -86,5 +88,6 @@ class Stage(NamedTuple):
     parts: Callable[[Parts, int, Job], Parts] | None = None
     bounded: Callable[[Bytes, float, Job], dict[str, Any]] | None = None
     finer: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
+    load: Callable[[], object] | None = None
     params: tuple[str, ...] = ()
     level: str | None = None

@@ -275,4 +275,4 @@ class _Touched:
         return memoryview(out)[skip : skip + stop - start]
 
 
-STAGE = Stage(_encode, _decode, _defaults, parts=_parts, params=(_CODEC, _LEVEL), level=_LEVEL)
+STAGE = Stage(_encode, _decode, _defaults, parts=_parts, load=_package, params=(_CODEC, _LEVEL), level=_LEVEL)

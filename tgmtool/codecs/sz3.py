@@ -273,12 +273,7 @@ def _by_package(view: memoryview, count: int) -> Any:
 
     if sys.byteorder != "little":
         raise PayloadError("sz3: this payload can be decoded on little-endian machines only")
-    try:
-        from pysz import sz
-    except ImportError:
-        raise CodecUnavailable(
-            "compression 'sz3' needs the package pysz: pip install 'tgmtool[sz3]'", codec="sz3", extra="sz3"
-        ) from None
+    sz = _package()
     try:
         values, _ = sz.decompress(np.frombuffer(view, np.uint8), np.float64, (count,))
     except (ValueError, IndexError, RuntimeError, MemoryError, OverflowError) as error:
@@ -286,8 +281,18 @@ def _by_package(view: memoryview, count: int) -> Any:
     return values
 
 
+def _package() -> Any:
+    try:
+        from pysz import sz
+    except ImportError:
+        raise CodecUnavailable(
+            "compression 'sz3' needs the package pysz: pip install 'tgmtool[sz3]'", codec="sz3", extra="sz3"
+        ) from None
+    return sz
+
+
 def _bounded(_data: Bytes, bound: float, _job: Job) -> dict[str, Any]:
     return {_MODE: "abs", _BOUND: bound}
 
 
-STAGE = Stage(_encode, _decode, _defaults, bounded=_bounded, params=(_MODE, _BOUND))
+STAGE = Stage(_encode, _decode, _defaults, bounded=_bounded, load=_package, params=(_MODE, _BOUND))

@@ -357,4 +357,4 @@ def _parts(encoded: Parts, size: int, job: Job) -> Parts:
     return Parts(size, read, held=size)
 
 
-STAGE = Stage(_encode, _decode, _defaults, parts=_parts, params=(*_USUAL, _OFFSETS))
+STAGE = Stage(_encode, _decode, _defaults, parts=_parts, load=_library, params=(*_USUAL, _OFFSETS))

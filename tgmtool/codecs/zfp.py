@@ -238,4 +238,12 @@ def _bounded(data: Bytes, bound: float, job: Job) -> dict[str, Any]:
     return params
 
 
-STAGE = Stage(_encode, _decode, _defaults, parts=_parts, bounded=_bounded, params=(_MODE, *_KEY.values()))
+STAGE = Stage(
+    _encode,
+    _decode,
+    _defaults,
+    parts=_parts,
+    bounded=_bounded,
+    load=_package,
+    params=(_MODE, *_KEY.values()),
+)

@@ -6,7 +6,9 @@ is wanted, and only then payloads are touched.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..codecs.base import Bytes, Parts
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .decoding import Decoder
     from .index_lines import Line
 
 _TOGETHER, _MOST_TOGETHER = 4 << 20, 256  # bytes and objects that are fetched at once
@@ -46,6 +49,7 @@ class Picked(NamedTuple):
         ranges: As in Wanted.
         message: Metadata of its message; of `base` only what is this object's.
         frame: Returns its frame as it stands in the source, digest checked if that was asked for.
+        decoder: Keeps what native codecs make of a stranger's bytes away from us; None to decode here.
     """
 
     keys: Keys
@@ -53,6 +57,7 @@ class Picked(NamedTuple):
     ranges: tuple[tuple[int, int], ...] | None = None
     message: Metadata = Metadata()
     frame: Callable[[], Bytes] = bytes
+    decoder: Decoder | None = None
 
     def values(self) -> NDArray[np.generic]:
         """Return the values; of several ranges one after the other, one-dimensional.
@@ -61,13 +66,12 @@ class Picked(NamedTuple):
             IndexError: A range outside of the object.
             PayloadError, CodecUnavailable, LimitExceeded: As `DataObject.array`.
             DigestMismatch: The bytes changed since they were written (whole objects only).
+            TgmError: A native codec died of it, in its process.
         """
         import numpy as np
 
-        if self.ranges is None:
-            return self.found.array
-        parts = self.found.read([(start, stop - start) for start, stop in self.ranges])
-        if len(parts) == 1:
+        parts = self._parts()
+        if self.ranges is None or len(parts) == 1:
             return parts[0]
         if self.found.descriptor.dtype.name == "bitmask":
             counts = [stop - start for start, stop in self.ranges]
@@ -76,6 +80,13 @@ class Picked(NamedTuple):
                 np.concatenate([np.unpackbits(part.view(np.uint8), count=n) for part, n in pairs])
             )
         return np.concatenate(parts)
+
+    def _parts(self) -> list[NDArray[np.generic]]:
+        found = self.found
+        ranges = None if self.ranges is None else [(start, stop - start) for start, stop in self.ranges]
+        if self.decoder is not None:
+            return self.decoder.values(found, ranges)
+        return [found.array] if ranges is None else found.read(ranges)
 
     @property
     def elements(self) -> int:
@@ -137,11 +148,27 @@ def pick(
     """
     by_index = _by_index(source, wanted, index, limits, on_gap, on_bad_index)
     messages = _messages(source, wanted.messages, limits, on_gap) if by_index is None else by_index
-    found = _picked(source, wanted, messages, verify, restore, jobs, limits, on_message)
-    if ahead and wanted.ranges is None and isinstance(source, RangeSource):
-        yield from _together(source, found)
-    else:
-        yield from found
+    if not isinstance(source, RangeSource):
+        yield from _picked(source, wanted, messages, verify, restore, jobs, limits, on_message)
+        return
+    with decoder_of() as decoder:
+        found = _picked(source, wanted, messages, verify, restore, jobs, limits, on_message, decoder)
+        yield from _together(source, found) if ahead and wanted.ranges is None else found
+
+
+@contextmanager
+def decoder_of() -> Iterator[Decoder | None]:
+    """Yield who decodes the bytes of strangers; None where there is no other process to be had."""
+    if not hasattr(os, "fork"):
+        yield None
+        return
+    from .decoding import Decoder  # needed for what is remote alone
+
+    decoder = Decoder()
+    try:
+        yield decoder
+    finally:
+        decoder.close()
 
 
 def _picked(
@@ -153,6 +180,7 @@ def _picked(
     jobs: int,
     limits: Limits,
     on_message: Callable[[Message], None],
+    decoder: Decoder | None = None,
 ) -> Iterator[Picked]:
     for message, objects in messages:
         on_message(message)
@@ -170,7 +198,14 @@ def _picked(
                 limits=limits,
             )
             own: Mapping[str, Any] = span.metadata
-            yield Picked(keys, found, wanted.ranges, message.metadata._replace(base=(own,)), stored.frame)
+            yield Picked(
+                keys,
+                found,
+                wanted.ranges,
+                message.metadata._replace(base=(own,)),
+                stored.frame,
+                decoder=decoder,
+            )
 
 
 def _by_index(
@@ -313,7 +348,7 @@ def _of_message(
     yield from chosen
 
 
-def picked_of(found: object, file: str, wanted: Wanted) -> Iterator[Picked]:
+def picked_of(found: object, file: str, wanted: Wanted, decoder: Decoder | None = None) -> Iterator[Picked]:
     """Yield an object that came while it was followed, if it is meant and `can_follow`.
 
     Raises:
@@ -334,7 +369,8 @@ def picked_of(found: object, file: str, wanted: Wanted) -> Iterator[Picked]:
     if wanted.condition is not None and not wanted.condition(keys):
         return
     _check_ranges(wanted, file, span, found.descriptor.elements)
-    yield Picked(keys, found, wanted.ranges, Metadata()._replace(base=(found.metadata,)))
+    message = Metadata()._replace(base=(found.metadata,))
+    yield Picked(keys, found, wanted.ranges, message, decoder=decoder)
 
 
 def _check_ranges(wanted: Wanted, file: str, span: ObjectSpan, elements: int) -> None:

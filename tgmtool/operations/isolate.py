@@ -1,7 +1,8 @@
-"""Validate in a process of its own, with bounds on memory and time, for files nobody vouches for.
+"""Work on hostile bytes in a process of its own, with bounds on memory and time.
 
 It is separate because it forks: codecs are native code, and what a hostile payload makes of one must
-end in a report, not in the end of the batch. The report comes back as JSON, never as pickles.
+end in a report, not in the end of the batch. What the child says comes back as plain bytes, never as
+pickles: a child that was taken over can lie about the file, and do nothing else.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +19,48 @@ from .findings import Finding, Report
 
 _SPARE = 1 << 30  # bytes of address space that Python, NumPy and the codecs take besides
 _CHUNK = 1 << 16
+SECONDS = 600  # of processor time that isolated work may take
+
+
+class Child:
+    """A process that does one piece of work and answers by a socket.
+
+    Args:
+        work: Does it, given the socket; runs in the child alone.
+        memory: Bytes that it may hold; its address space is limited to a little more.
+        seconds: Of processor time that it may take.
+
+    Attributes:
+        channel: The socket, at our end. Its end of file is the child's.
+
+    Other threads may run: the child has only the one that forked, and must not need what others hold.
+    """
+
+    def __init__(self, work: Callable[[socket.socket], None], *, memory: int, seconds: int) -> None:
+        self.channel, theirs = socket.socketpair()
+        with theirs:
+            self._pid = os.fork()
+            if self._pid == 0:
+                self.channel.close()
+                _be_the_child(work, theirs, memory, seconds)
+
+    def end(self, *, kill: bool = False) -> str | None:
+        """Wait until it ended; return of what it died, or None if it ended as it should.
+
+        Args:
+            kill: Nobody wants its answer any more.
+        """
+        self.channel.close()
+        if kill:
+            os.kill(self._pid, signal.SIGKILL)
+        _, status = os.waitpid(self._pid, 0)
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            if number == signal.SIGXCPU:
+                return "took more processor time than allowed"
+            return f"was ended by {signal.Signals(number).name}"
+        code = os.waitstatus_to_exitcode(status)
+        return f"ended with status {code} and said nothing" if code else None
 
 
 def isolated(validate: Callable[[], Report], name: str, *, memory: int, seconds: int) -> Report:
@@ -24,54 +69,60 @@ def isolated(validate: Callable[[], Report], name: str, *, memory: int, seconds:
     Args:
         validate: Makes the report; runs in the child alone.
         name: Of the file, for a report about a child that died.
-        memory: Bytes of objects that it may hold; its address space is limited to a little more.
-        seconds: Of processor time that it may take.
+        memory: See `Child`.
+        seconds: See `Child`.
 
-    Call it where no other thread runs: the process is forked.
+    Call it where no other thread runs: the child may need any lock.
     """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _be_the_child(validate, writing, memory, seconds)
-    os.close(writing)
+
+    def work(channel: socket.socket) -> None:
+        channel.sendall(json.dumps(validate()).encode())
+
+    child = Child(work, memory=memory, seconds=seconds)
     held = bytearray()
     try:
-        while chunk := os.read(reading, _CHUNK):
+        while chunk := child.channel.recv(_CHUNK):
             held += chunk
-    finally:
-        os.close(reading)
-        _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        why = "took more processor time than allowed" if number == signal.SIGXCPU else _name(number)
-        return _died(name, f"the check {why}; the file may be hostile")
+    except BaseException:
+        child.end(kill=True)
+        raise
+    if died := child.end():
+        return _died(name, died if "status" in died else f"{died}; the file may be hostile")
     try:
         return _report(json.loads(held))
     except (ValueError, KeyError, TypeError):
-        return _died(
-            name, f"the check ended with status {os.waitstatus_to_exitcode(status)} and said nothing"
-        )
+        return _died(name, "said nothing that can be understood")
 
 
-def _be_the_child(validate: Callable[[], Report], writing: int, memory: int, seconds: int) -> None:
-    """Validate, say it, and leave without the parent's clean-up. Never returns."""
+def _be_the_child(
+    work: Callable[[socket.socket], None], channel: socket.socket, memory: int, seconds: int
+) -> None:
+    """Work, and leave without the parent's clean-up. Never returns."""
     import faulthandler
     import resource
 
     faulthandler.disable()  # the parent says what happened
     try:
-        space = _address_space() + _SPARE + memory
-        for kind, limit in ((resource.RLIMIT_AS, space), (resource.RLIMIT_CPU, seconds)):
-            _, hard = resource.getrlimit(kind)
-            resource.setrlimit(kind, (limit if hard < 0 else min(limit, hard), hard))
-        report = validate()
-        view = memoryview(json.dumps(report).encode())
-        while view:
-            view = view[os.write(writing, view) :]
+        _set_limit(resource.RLIMIT_AS, _address_space() + _SPARE + memory)
+        allow_seconds(seconds)
+        work(channel)
         os._exit(0)
-    except BaseException:  # noqa: BLE001  # whatever it is, the parent says that the check failed
+    except BaseException:  # noqa: BLE001  # whatever it is, the parent says that the work failed
         os._exit(1)
+
+
+def allow_seconds(seconds: int) -> None:
+    """This process may take so many seconds of processor time from now on."""
+    import resource
+
+    _set_limit(resource.RLIMIT_CPU, int(time.process_time()) + seconds)
+
+
+def _set_limit(kind: int, limit: int) -> None:
+    import resource
+
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (limit if hard < 0 else min(limit, hard), hard))
 
 
 def _address_space() -> int:
@@ -89,9 +140,5 @@ def _report(value: list[Any]) -> Report:
     return Report(**fields)
 
 
-def _name(number: int) -> str:
-    return f"was ended by {signal.Signals(number).name}"
-
-
 def _died(name: str, text: str) -> Report:
-    return Report(name, "unchecked", (Finding("check_died", text),))
+    return Report(name, "unchecked", (Finding("check_died", f"the check {text}"),))
