@@ -16,7 +16,7 @@ from tests.conformance.oracle import budget
 from tgmtool import MemorySink, MemorySource, StreamWriter, Style
 from tgmtool.endpoints.base import Bytes, Source
 from tgmtool.operations.findings import Report
-from tgmtool.operations.sweep import IN_PIECES, LARGEST, sweep
+from tgmtool.operations.sweep import IN_PIECES, LARGEST, Memory, sweep
 from tgmtool.operations.validate import Policy, validate
 
 
@@ -143,6 +143,37 @@ def test_a_change_of_any_byte_gives_the_same_report_as_without_sweeping(
         damaged[len(before) + at] ^= 1 << (5 * at % 8)
         slow, *swept = reports(bytes(damaged), level)[:2]
         assert swept == [slow], at
+
+
+@pytest.mark.parametrize("at", [200, -200, -60, -30])
+def test_messages_that_differ_by_their_padding_only_have_models_of_their_own(at: int) -> None:
+    kinds = [ours(size=size, layout="buffered") for size in (4, 3, 2)]
+    assert len({message[: 24 + 16] for message in kinds}) == 1  # so long is the beginning of each
+    data = bytearray(b"".join(kinds * 4))
+    assert reports(bytes(data)) == reports(bytes(data))[:1] * 3
+    assert tgmtool.validate(bytes(data), level="checksum").verdict == "valid"
+    for number in range(len(kinds)):
+        damaged = data.copy()
+        start = sum(map(len, kinds * 3)) + sum(map(len, kinds[:number]))
+        damaged[start + at % len(kinds[number])] ^= 1
+        slow, *swept = reports(bytes(damaged))
+        assert (slow.verdict, swept) == ("invalid", [slow, slow])
+
+
+@pytest.mark.parametrize(("models", "frames", "turns"), [(1, 99, 99), (99, 5, 99), (1, 99, 2), (0, 0, 1)])
+def test_what_cannot_be_remembered_is_passed_over_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, models: int, frames: int, turns: int
+) -> None:
+    for name, value in (("_MODELS", models), ("_MOST_FRAMES", frames), ("_TURNS", turns)):
+        monkeypatch.setattr(f"tgmtool.operations.sweep.{name}", value)
+    kinds = [ours(size=size, layout="buffered") for size in (3, 20, 40)]
+    view = memoryview(b"".join(kinds * 5))
+    memory, at = Memory(), 0
+    while at < len(view):
+        at = sweep(view, at, len(view), digests=True, most=300, memory=memory).stop
+        assert len(memory.models) <= 2 * models + 1
+    assert at == len(view)
+    assert memory.is_open == (turns == 99)
 
 
 cuts = st.lists(st.integers(0, 400), max_size=2)

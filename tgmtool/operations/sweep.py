@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from struct import Struct
 from typing import NamedTuple
 
 from ..errors import FramingError
@@ -22,12 +23,15 @@ from .inspection import FRAME_FLAGS
 
 LARGEST = 16 << 20  # bytes; larger messages are left to the decoder, which takes them in pieces
 IN_PIECES = 64 << 10  # bytes of a frame from which on other threads may run while it is digested
-_MODELS, _MODELLED_FRAMES = 512, 64  # that are remembered; of a message of which a model is made
+_MODELS, _MODELLED_FRAMES = 2048, 64  # that are remembered; of a message of which a model is made
+_MOST_FRAMES = 16384  # of all models together: a few MiB
+_TURNS = 3  # times that too much was seen to be remembered; then remembering is not worth its time
 _LARGEST_MODELLED = 1 << 20  # bytes; a larger message gains nothing by it
 _DIGEST_SIZE = 8
 _HEAD = layout.PREAMBLE_SIZE + layout.FRAME_HEADER_SIZE
 _EMPTY_FRAME = 48  # bytes; where frames stand means nothing to the checks that are asked
-_PADDING = tuple(bytes(size) for size in range(layout.ALIGNMENT))
+_PADDED = tuple((1 << 8 * size) - 1 for size in range(layout.ALIGNMENT))  # bits of so much padding
+_BYTE = tuple(bytes((number,)) for number in range(max(frametypes.BY_NUMBER) + 1))
 _FOOTERS = frozenset(row.number for row in frametypes.FRAME_TYPES if row.phase == frametypes.FOOTER)
 # Looked up once per frame, and faster here than in another module.
 _PRECEDER, _TENSOR = frametypes.PRECEDER, frametypes.TENSOR
@@ -36,6 +40,7 @@ _FRAME_MAGIC, _FRAME_END, _HEADER_SIZE = layout.FRAME_MAGIC, layout.FRAME_END, l
 _ALIGNMENT = layout.ALIGNMENT
 _preamble, _postamble = layout.PREAMBLE.unpack_from, layout.POSTAMBLE.unpack_from
 _frame_header = layout.FRAME_HEADER.unpack_from
+_word, _words = Struct(">Q").unpack_from, Struct(">QQ").unpack_from
 _frame_footer, _tensor_footer = layout.FRAME_FOOTER.unpack_from, layout.TENSOR_FOOTER.unpack_from
 _STOP = 0, 0
 
@@ -48,13 +53,21 @@ def _may_follow(previous: int | None, number: int | None) -> bool:
     return True
 
 
-# Footer size by what may be: type of the frame before, type, version and flags of a frame with a digest.
-_FOOTER_SIZES = {
-    (previous, row.number, layout.FRAME_VERSION, flags): row.footer_size
+def _beginning(number: int, flags: int) -> int:
+    """Return what stands before the length in the header of a frame, as one number."""
+    return int.from_bytes(layout.FRAME_HEADER.pack(_FRAME_MAGIC, number, layout.FRAME_VERSION, flags, 0)[:8])
+
+
+# Type, flags and size of the footer by what may be: type of the frame before, beginning of a frame with a
+# digest.
+_STEPS = {
+    previous: {
+        _beginning(row.number, flags): (row.number, flags, row.footer_size)
+        for row in frametypes.FRAME_TYPES
+        for flags in {layout.HASH_PRESENT, FRAME_FLAGS[row.is_object]}
+        if _may_follow(previous, row.number)
+    }
     for previous in (None, *frametypes.BY_NUMBER)
-    for row in frametypes.FRAME_TYPES
-    for flags in {layout.HASH_PRESENT, FRAME_FLAGS[row.is_object]}
-    if _may_follow(previous, row.number)
 }
 _LAST = frozenset(number for number in frametypes.BY_NUMBER if _may_follow(number, None))
 
@@ -82,6 +95,7 @@ def sweep(
     most: int | None = None,
     largest: int = LARGEST,
     markers: bool = True,
+    memory: Memory | None = None,
 ) -> Swept:
     """Pass over whole messages, every frame of which has a digest, that are unremarkable.
 
@@ -93,26 +107,28 @@ def sweep(
         most: Bytes after which to stop, at the end of a message; all if not given.
         largest: Bytes of a message that is passed over; a larger one stops the sweep.
         markers: Pass over messages that hold no object, too.
+        memory: What was seen by an earlier sweep over the same source.
     """
     enough = stop if most is None else min(start + most, stop)
     number_of, bytes_of = digest_functions() if digests else (None, None)
-    models: dict[bytes, _Model] = {}  # by what stands before the first body
+    memory = memory or Memory()
+    models, lasts = memory.models, memory.lasts
+    model = _UNSEEN
     at, messages, objects = start, 0, 0
     while at < enough:
-        head = bytes(view[at : at + _HEAD])
-        model = models.get(head, _UNSEEN)
+        if memory.is_open:
+            head = bytes(view[at : at + _HEAD])
+            last = at + lasts.get(head, 0)
+            kind = head + view[last : last + _HEADER_SIZE]
+            model = models.get(kind, _UNSEEN)
         if model.gaps and bytes_of is not None and _is_like(view, at, model, bytes_of, stop):
             length, tensors = model.length, model.objects
         else:
             length, tensors = _passed(view, at, min(stop, at + largest), number_of)
             if not length:
                 break
-            if head not in models:
-                if len(models) >= _MODELS:
-                    models.clear()
-                models[head] = _UNSEEN
-            elif not model.gaps:  # most messages of a file may be of one kind, or no two
-                models[head] = _modelled(view, at, length, tensors)
+            if memory.is_open:
+                memory.add(kind, view[at : at + length], tensors)
         if not tensors and not markers:
             break
         at += length
@@ -171,11 +187,61 @@ class _Model(NamedTuple):
 _UNSEEN = _Model()
 
 
-def _modelled(view: memoryview, start: int, length: int, objects: int) -> _Model:
+class Memory:
+    """Models of the messages that were passed: most messages of a file may be of one kind, or no two.
+
+    A message's kind is told by what stands before its first body and by the header of its last frame:
+    the whole may be as long though an object is shorter, by the padding.
+
+    Attributes:
+        is_open: It is worth asking and telling.
+        models: By kind; those of large messages are empty.
+        lasts: Where the last frame stands, by what stands before the first body.
+    """
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.models: dict[bytes, _Model] = {}
+        self.lasts: dict[bytes, int] = {}
+        self._frames = self._turns = 0
+
+    def add(self, kind: bytes, message: memoryview, objects: int) -> None:
+        """Take note of a message that was passed; of the second of its kind a model is made."""
+        head = kind[:_HEAD]
+        if head not in self.lasts:
+            last = self.lasts[head] = _last_frame(message)
+            kind = head + message[last : last + _HEADER_SIZE]
+        if kind not in self.models:
+            self.models[kind] = _UNSEEN
+        elif not self.models[kind].gaps:
+            made = self.models[kind] = _modelled(message, objects)
+            self._frames += len(made.gaps)
+        if len(self.lasts) + len(self.models) > 2 * _MODELS or self._frames > _MOST_FRAMES:
+            self.lasts.clear()
+            self.models.clear()
+            self._frames = 0
+            self._turns += 1
+            self.is_open = self._turns < _TURNS
+
+
+def _last_frame(message: memoryview) -> int:
+    """Return where the last frame of a message that was passed stands; 0 if it has many."""
+    end = len(message) - layout.POSTAMBLE_SIZE
+    place = last = layout.PREAMBLE_SIZE
+    for _ in range(_MODELLED_FRAMES):
+        if place == end:
+            return last
+        last = place
+        place += _words(message, place)[1]
+        place += layout.padding_after(place)
+    return 0
+
+
+def _modelled(message: memoryview, objects: int) -> _Model:
     """Return the model of a message that was passed; none of a large one, which gains nothing by it."""
+    length = len(message)
     if length > _LARGEST_MODELLED:
         return _UNSEEN
-    message = view[start : start + length]
     end = length - layout.POSTAMBLE_SIZE
     place = layout.PREAMBLE_SIZE
     gaps: list[tuple[int, int, int, bytes, bytes]] = []
@@ -229,15 +295,18 @@ def _passed(
     end = start + total - layout.POSTAMBLE_SIZE
     place = start + layout.PREAMBLE_SIZE
     first_footer, tensors = end, 0
-    types: list[int] = []
+    types = b""
     previous: int | None = None
     while place < end:
-        magic, number, version, frame_flags, length = _frame_header(view, place)
-        last = place + length
-        size = _FOOTER_SIZES.get((previous, number, version, frame_flags))
-        if size is None or magic != _FRAME_MAGIC or length < _HEADER_SIZE + size or last > end:
+        beginning, length = _words(view, place)
+        step = _STEPS[previous].get(beginning)
+        if step is None:
             return _STOP
+        number, frame_flags, size = step
+        last = place + length
         foot = last - size
+        if foot < place + _HEADER_SIZE or last > end:
+            return _STOP
         cbor_offset = None
         if number == _TENSOR:
             cbor_offset, stored, mark = _tensor_footer(view, foot)
@@ -247,7 +316,7 @@ def _passed(
         else:
             stored, mark = _frame_footer(view, foot)
             if number != _PRECEDER or number not in types:
-                types.append(number)
+                types += _BYTE[number]
             if number in _FOOTERS and first_footer == end:
                 first_footer = place
         if mark != _FRAME_END:
@@ -264,7 +333,8 @@ def _passed(
         place = last
         if excess := (last - start) % _ALIGNMENT:
             place += _ALIGNMENT - excess
-            if view[last:place] != _PADDING[place - last]:
+            # The last word of the frame with its padding, below which there is nothing but that.
+            if _word(view, place - _ALIGNMENT)[0] & _PADDED[place - last]:
                 return _STOP
     said, mirrored, magic = _postamble(view, end)
     if (
@@ -275,7 +345,7 @@ def _passed(
         or magic != _END_MAGIC
     ):
         return _STOP
-    return (total, tensors) if _is_usual(flags, bytes(types), tensors > 0) else _STOP
+    return (total, tensors) if _is_usual(flags, types, tensors > 0) else _STOP
 
 
 @lru_cache(maxsize=256)

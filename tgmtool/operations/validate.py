@@ -29,7 +29,7 @@ from .drive import CHUNK, drive
 from .findings import ERROR, INCOMPLETE, NOTE, Finding, Kept, Report, verdict_of
 from .gaps import hint_of
 from .inspection import DEPTHS, Depth, Inspected, Inspection
-from .sweep import IN_PIECES, LARGEST, Swept, sweep
+from .sweep import IN_PIECES, LARGEST, Memory, Swept, sweep
 
 LEVELS = tuple(DEPTHS)
 MOST_OF_A_FILE = 1000  # findings that are kept
@@ -221,6 +221,7 @@ class _Run:
         """Pass over messages from `at` on as long as nothing is to be said about them."""
         if self._whole is None:
             return at
+        memory = Memory()
         while True:
             swept = sweep(
                 self._whole,
@@ -229,6 +230,7 @@ class _Run:
                 digests=self._depth.digests,
                 most=_BATCH_BYTES,
                 largest=largest,
+                memory=memory,
             )
             if not swept.messages:
                 return at
