@@ -58,6 +58,7 @@ class Answer:
             self.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total}"
         self.cut: int | None = None  # send so many bytes of the body, then drop the connection
         self.stall = False  # and then send no more, but keep it open
+        self.cut_head: int | None = None  # send so many lines of the head, and no end of it
         self.drip = 0.0  # seconds between two bytes of a head that never ends
 
     def send(self) -> None:
@@ -67,6 +68,11 @@ class Answer:
             while not handler.place.released.wait(self.drip):
                 handler.wfile.write(b"x")
             handler.drop()
+            return
+        if self.cut_head is not None:
+            lines = [f"{name}: {value}\r\n" for name, value in {"ETag": self.etag, **self.headers}.items()]
+            handler.wfile.write("".join(["HTTP/1.1 206 OK\r\n", *lines[: self.cut_head]])[:-3].encode())
+            handler.close_connection = True
             return
         handler.send_response(self.status)
         for name, value in {**self.headers, **({"ETag": self.etag} if self.etag else {})}.items():
@@ -94,6 +100,15 @@ def dropped(after: int) -> Fault:
 
     def fault(answer: Answer) -> None:
         answer.cut = after
+
+    return fault
+
+
+def cut_head(lines: int) -> Fault:
+    """Close the connection inside the head, in the last of so many lines."""
+
+    def fault(answer: Answer) -> None:
+        answer.cut_head = lines
 
     return fault
 
@@ -193,6 +208,10 @@ def dripping(pause: float) -> Fault:
 PASSING: dict[str, Fault] = {
     "dropped before a byte": dropped(0),
     "dropped inside": dropped(1234),
+    "closed in the first line": cut_head(0),
+    "closed in the ETag": cut_head(1),
+    "closed in the length": cut_head(2),
+    "closed in the range": cut_head(4),
     "stalled before a byte": stalled(0),
     "stalled inside": stalled(1234),
     "a shorter range": shorter,

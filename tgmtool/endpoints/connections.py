@@ -36,6 +36,12 @@ class Answer(http.client.HTTPResponse):
         self._paced = _Paced(sock, self.fp)
         self.fp = io.BufferedReader(self._paced, _BUFFER)
 
+    def begin(self) -> None:
+        """Read the head, all of it: half of one would be believed otherwise."""
+        super().begin()
+        if self._paced.has_ended:
+            raise http.client.HTTPException("the connection closed inside the head of the answer")
+
     def allow(self, seconds: float) -> None:
         """What is read from now on may take so long."""
         self._paced.until = time.monotonic() + seconds
@@ -53,6 +59,7 @@ class _Paced(io.RawIOBase):
         self._socket = sock
         self._held = held
         self.until = time.monotonic() + (sock.gettimeout() or 0.0)
+        self.has_ended = False
 
     def readable(self) -> bool:
         return True
@@ -62,7 +69,9 @@ class _Paced(io.RawIOBase):
         if left <= 0:
             raise TimeoutError
         self._socket.settimeout(left)
-        return self._socket.recv_into(room)
+        arrived = self._socket.recv_into(room)
+        self.has_ended = not arrived
+        return arrived
 
     def close(self) -> None:
         self._held.close()
