@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _LIVE_PERIOD = 0.2
 _BAR = 12
+# Figures and the columns that they take, with a space; in a narrower terminal something gives way.
+_FIGURES = {"messages": 9, "MB": 9, "MB/s": 7, "full": 6, "oldest": 9}
+_WIDE, _NARROW = 78, 60
 
 
 class Meter:
@@ -117,25 +120,34 @@ class Meter:
         return f"; {min(100 * links[0].bytes / self._total, 100):.0f}%"
 
     def _table(self, links: list[LinkState], now: float) -> Any:
+        """Return the table; on a narrow terminal names are cut and columns left out, figures are not."""
         from rich.table import Table
         from rich.text import Text
 
+        width = self._live.console.width
+        figures = dict(_FIGURES)
+        if width < _NARROW:
+            del figures["MB"]
+        if width >= _WIDE:
+            figures["full"] = _BAR + 2
+        names = ("from",) if width < _NARROW else ("from", "to")
+        room = (width - sum(figures.values()) - len(names) - 1) // len(names)
         table = Table(title=Text(f"{safe(self._title, 40)}{self._far(links)}"), box=None, pad_edge=False)
-        table.add_column("from", overflow="ellipsis", no_wrap=True)
-        table.add_column("to", overflow="ellipsis", no_wrap=True)
-        for head, least in (("messages", 8), ("MB", 7), ("MB/s", 6), ("full", 4), ("oldest", 7)):
-            # On a narrow terminal names and bars are cut, and no figure is.
-            table.add_column(head, justify="right", no_wrap=True, min_width=least, overflow="crop")
+        for head in names:
+            table.add_column(head, overflow="ellipsis", no_wrap=True, max_width=max(room, 4))
+        for head, size in figures.items():
+            table.add_column(head, justify="right", no_wrap=True, width=size, overflow="crop")
         for at, link in enumerate(links):
             share = min(link.held / link.capacity, 1.0)
-            bar = ("#" * round(share * _BAR)).ljust(_BAR, ".")
-            table.add_row(
-                Text(safe(link.before, 30)),
-                Text(safe(link.after, 30)),
-                str(link.messages),
-                f"{link.bytes / 1e6:.1f}",
-                f"{self._rate(at, link, now) / 1e6:.1f}",
-                Text(bar, style="red" if link.blocked else "green"),
-                f"{link.oldest:.1f} s" if link.waiting else "",
-            )
+            full = ("#" * round(share * _BAR)).ljust(_BAR, ".") if width >= _WIDE else f"{share:.0%}"
+            cells: dict[str, Any] = {
+                "from": Text(safe(link.before if "to" in names else link.before.removeprefix("stage "), 30)),
+                "to": Text(safe(link.after, 30)),
+                "messages": str(link.messages),
+                "MB": f"{link.bytes / 1e6:.1f}",
+                "MB/s": f"{self._rate(at, link, now) / 1e6:.1f}",
+                "full": Text(full, style="red" if link.blocked else "green"),
+                "oldest": f"{link.oldest:.1f} s" if link.waiting else "",
+            }
+            table.add_row(*(cells[head] for head in (*names, *figures)))
         return table
