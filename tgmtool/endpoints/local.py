@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from ..errors import SourceError
 from .base import Bytes, Sink, Source
 from .linux import allocate, write_back
+from .naming import name_opened, nameless_beside, rename, temporary_name
 
 _IOV_MAX = 512  # pieces per writev; the system allows at least this many everywhere
 _LARGEST_WRITE = 1 << 30  # a single call moves at most 2 GiB - 4 KiB on Linux
 _DEFAULT_MODE = 0o666
-_APPEARED = "already exists: it appeared meanwhile, and was left alone"
 
 
 def describe(error: OSError) -> str:
@@ -179,8 +179,8 @@ class FileSink(Sink):
 
     Args:
         path: Where the result shall stand.
-        private: Write to a temporary file in the same directory and rename it at `close`; nobody
-            sees a part of it.
+        private: Write to a file in the same directory that has no name, or a temporary one where that
+            cannot be, and give it its own at `close`; nobody sees a part of it.
         append: Continue an existing file. It is locked against a second appender.
         exclusive: Fail if the file exists.
         durable: fsync before `close` returns (the file, then its directory).
@@ -211,6 +211,7 @@ class FileSink(Sink):
         self._durable = durable
         self._exclusive = exclusive
         self._temporary: str | None = None
+        self._is_nameless = False
         self._remove_on_abort = False
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_CREAT
         target = path
@@ -220,11 +221,13 @@ class FileSink(Sink):
                 ways = "--force to replace it" + (" or --append" if continues else "")
                 raise FileExistsError(errno.EEXIST, f"already exists; use {ways}")
             if private and not (existed and not os.path.isfile(path)):
-                target = self._temporary = _temporary_name(path)
+                target = self._temporary = temporary_name(path)
                 flags |= os.O_EXCL
             elif exclusive:
                 flags |= os.O_EXCL
-            self.descriptor = os.open(target, flags, _DEFAULT_MODE)
+            nameless = nameless_beside(path, _DEFAULT_MODE) if self._temporary else None
+            self._is_nameless = nameless is not None
+            self.descriptor = os.open(target, flags, _DEFAULT_MODE) if nameless is None else nameless
         except OSError as error:
             raise source_error(error, path) from error
         try:
@@ -358,10 +361,12 @@ class FileSink(Sink):
         try:
             if self._durable:
                 self.sync()
+            if self._temporary is not None and self._is_nameless:
+                name_opened(self.descriptor, self._temporary, self.path, exclusive=self._exclusive)
             descriptor, self.descriptor = self.descriptor, -1
             os.close(descriptor)
-            if self._temporary is not None:
-                _give_name(self._temporary, self.path, exclusive=self._exclusive)
+            if self._temporary is not None and not self._is_nameless:
+                rename(self._temporary, self.path, exclusive=self._exclusive)
             if self._durable:
                 sync_directory(self.path)
         except SourceError:
@@ -379,27 +384,6 @@ class FileSink(Sink):
         if self._remove_on_abort and self._temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._temporary)
-
-
-def _give_name(temporary: str, path: str, *, exclusive: bool) -> None:
-    """Rename the finished file; if `exclusive`, only where no file has that name by now."""
-    if exclusive:
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            raise FileExistsError(errno.EEXIST, _APPEARED) from None
-        except OSError:  # a file system without hard links: look, then rename
-            if os.path.lexists(path):
-                raise FileExistsError(errno.EEXIST, _APPEARED) from None
-        else:
-            os.unlink(temporary)
-            return
-    os.replace(temporary, path)
-
-
-def _temporary_name(path: str) -> str:
-    directory, name = os.path.split(path)
-    return os.path.join(directory, f".{name[:200]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
 
 
 def sync_directory(path: str) -> None:
