@@ -35,7 +35,7 @@ class Line(NamedTuple):
     Attributes:
         offset: Where its message begins (bytes from the start of the source).
         length: Of the message.
-        number: Of the message, from 0.
+        number: Of the message, from 0; None where nobody says.
         object: Of the object in it, from 0; -1 for a message without objects; None where nobody says.
         place: Offset and length of the object's frame; None where nobody says.
         keys: MARS keys, as text.
@@ -43,7 +43,7 @@ class Line(NamedTuple):
 
     offset: int
     length: int
-    number: int
+    number: int | None
     object: int | None
     place: tuple[int, int] | None
     keys: Mapping[str, Any]
@@ -124,7 +124,7 @@ def parse_lines(text: bytes, *, size: int, version: str = "") -> list[Line]:
         if row.strip():
             try:
                 read = json.loads(row)
-                found.append(_parsed(read, len(found)))
+                found.append(_parsed(read))
                 other = version and read.get(_VERSION, version) != version
             except (ValueError, TypeError, KeyError, RecursionError):
                 raise BadIndex(f"line {number} is no line of an index") from None
@@ -144,7 +144,7 @@ def parse_lines(text: bytes, *, size: int, version: str = "") -> list[Line]:
     return found
 
 
-def _parsed(row: Any, number: int) -> Line:
+def _parsed(row: Any) -> Line:
     if not isinstance(row, dict):
         raise TypeError
     place = None
@@ -154,7 +154,7 @@ def _parsed(row: Any, number: int) -> Line:
     return Line(
         _whole(row["_offset"]),
         _whole(row["_length"]),
-        _whole(row.get("_msg", number)),
+        _whole(row["_msg"]) if "_msg" in row else None,
         None if which is MISSING else NO_OBJECT if which is None else _whole(which),
         place,
         {key: value for key, value in row.items() if not key.startswith("_")},

@@ -53,12 +53,20 @@ def messages_by_index(
     size = source.size()
     assert size is not None
     source.prefetch(part for found in wanted for part in _ends(found[0]))
-    parts = [_Part(found[0].offset, _end(found[0]), found[0].number, found) for found in wanted]
+    needed = {found[0].offset for found in wanted}
+    parts = [_Part(found[0].offset, _end(found[0]), found) for found in listed]
     held: list[Grouped] = []
     gaps: list[Gap] = []
     matched = False
+    number = 0  # of the next message: counted, whatever the index says
     for part in sorted([*parts, *_unlisted(listed, size)], key=lambda part: part.start):
-        found = list(_between(source, part, limits, gaps))
+        if any(line.number not in {None, number} for line in part.lines):
+            raise BadIndex(f"byte {part.start}: it gives message {number} another number")
+        if part.lines and part.start not in needed:
+            number += 1
+            continue
+        found = list(_between(source, part, number, limits, gaps))
+        number += len(found)
         real = {
             (message.span.offset, span.number): condition(keys_of(span, file=source.name))
             for message, objects in found
@@ -84,13 +92,11 @@ class _Part(NamedTuple):
     Attributes:
         start: Its first byte.
         stop: The one behind its last.
-        number: Of its first message.
         lines: What the index says of it.
     """
 
     start: int
     stop: int
-    number: int
     lines: list[Line]
 
 
@@ -119,20 +125,22 @@ def _ends(line: Line) -> Iterator[Range]:
 
 def _unlisted(listed: Sequence[list[Line]], size: int) -> Iterator[_Part]:
     """Yield what no line speaks of."""
-    at = number = 0
+    at = 0
     for lines in listed:
         if lines[0].offset > at:
-            yield _Part(at, lines[0].offset, number, [])
-        at, number = _end(lines[0]), lines[0].number + 1
+            yield _Part(at, lines[0].offset, [])
+        at = _end(lines[0])
     if at < size:
-        yield _Part(at, size, number, [])
+        yield _Part(at, size, [])
 
 
-def _between(source: RangeSource, part: _Part, limits: Limits, gaps: list[Gap]) -> Iterator[Grouped]:
-    """Yield the messages that begin in a part of the source."""
+def _between(
+    source: RangeSource, part: _Part, number: int, limits: Limits, gaps: list[Gap]
+) -> Iterator[Grouped]:
+    """Yield the messages that begin in a part of the source, the first of which has this number."""
     stop, expected = part.stop, part.lines
     objects: list[ObjectSpan] = []
-    scanner = Scanner(source, limits, check_objects=False, start=part.start, number=part.number)
+    scanner = Scanner(source, limits, check_objects=False, start=part.start, number=number)
     for one in scanner.run():
         if isinstance(one, ObjectSpan):
             objects += [one] if one.status == "ok" else []
