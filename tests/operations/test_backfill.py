@@ -134,20 +134,31 @@ def test_a_backup_is_made_before_the_first_write_and_only_if_there_is_one(path: 
     backfill(path, backup_suffix=".orig")
     backup = path.with_name("a.tgm.orig")
     assert backup.read_bytes() == THREE
-    with pytest.raises(SourceError, match="already exists"):
-        backfill_again(path)
     backup.unlink()
     path.write_bytes(FILLED)
     backfill(path, backup_suffix=".orig")
     assert not backup.exists()
 
 
-def backfill_again(path: Path) -> None:
+def test_a_backup_that_an_interrupted_run_made_stays_and_the_rest_is_done(path: Path) -> None:
     path.write_bytes(THREE)
-    try:
+    patches = plan_lengths(path).patches
+    backup = path.with_name("a.tgm.orig")
+    for done in range(len(patches)):
+        backup.write_bytes(THREE)
+        half = bytearray(THREE)
+        for offset, data in patches[:done]:
+            half[offset : offset + 8] = data
+        path.write_bytes(half)
         backfill(path, backup_suffix=".orig")
-    finally:
-        assert path.read_bytes() == THREE
+        assert plan_lengths(path).patches == ()
+        assert backup.read_bytes() == THREE
+    for other in (THREE[:-1], THREE[:200] + b"x" + THREE[201:], b"", b"no stream"):
+        path.write_bytes(THREE)
+        backup.write_bytes(other)
+        with pytest.raises(SourceError, match="already exists"):
+            backfill(path, backup_suffix=".orig")
+        assert (path.read_bytes(), backup.read_bytes()) == (THREE, other)
 
 
 def test_the_last_message_of_a_writer_that_is_still_busy_is_not_touched(path: Path) -> None:

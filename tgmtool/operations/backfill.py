@@ -15,7 +15,7 @@ from ..endpoints import local_path, open_source
 from ..endpoints.base import Source
 from ..endpoints.edited import EditedFile
 from ..endpoints.local import FileSink, FileSource
-from ..errors import FramingError, SourceError, TruncatedError
+from ..errors import FormatError, FramingError, LimitExceeded, SourceError, TruncatedError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages.spans import Gap, MessageSpan
 from ..wire import layout
@@ -27,6 +27,8 @@ from .scan import scan
 
 SIZED, STREAMING, HALF = "sized", "streaming", "half-backfilled"
 TORN_STREAMING, TORN_SIZED, DAMAGED, GAP = "torn-streaming", "torn-sized", "damaged", "gap"
+
+_COMPARED = 1 << 20
 
 
 class Stretch(NamedTuple):
@@ -229,25 +231,67 @@ def backfill(
         finally:
             source.close()
         if plan.patches and backup_suffix:
-            keep_copy(file, name + backup_suffix, force=force)
+            keep_copy(file, name + backup_suffix, force=force, limits=limits)
         fill_in(file, plan)
     finally:
         file.close()
     return plan
 
 
-def keep_copy(file: EditedFile, path: str, *, force: bool) -> None:
+def keep_copy(file: EditedFile, path: str, *, force: bool, limits: Limits = DEFAULT_LIMITS) -> None:
     """Copy the whole file to `path`, durable before this returns.
 
+    A copy that an earlier run made, which was interrupted after it, stays as it is.
+
     Raises:
-        SourceError: It exists (unless `force`), or there is no room.
+        SourceError: Another file is there (unless `force`), or there is no room.
     """
     source = file.source()
     try:
+        if os.path.isfile(path) and _is_kept(source, path, limits):
+            return
         with FileSink(path, private=True, exclusive=not force, durable=True) as sink:
             copy_all(source, sink)
     finally:
         source.close()
+
+
+def _is_kept(source: Source, path: str, limits: Limits) -> bool:
+    """Return whether the file at `path` is what `source` was before some of its lengths were filled in."""
+    kept = open_source(path)
+    try:
+        size = kept.size()
+        if not size or size != source.size():
+            return False
+        patches = plan_lengths(kept, limits=limits).patches
+        at = 0
+        while at < size:
+            now, then = (bytearray(one.read_at(at, _COMPARED)[:_COMPARED]) for one in (source, kept))
+            if now != then:
+                for one in (now, then):
+                    _fill(one, at, patches)
+                if now != then:
+                    return False
+            at += len(then) or size
+    except (FormatError, LimitExceeded):
+        return False
+    else:
+        return True
+    finally:
+        kept.close()
+
+
+def _fill(piece: bytearray, start: int, patches: tuple[Patch, ...]) -> None:
+    """Write over a piece of a file that begins at `start` what `patches`, in order, say of it."""
+    from bisect import bisect_left
+    from operator import itemgetter
+
+    offset_of = itemgetter(0)
+    first = bisect_left(patches, start - layout.PREAMBLE_SIZE, key=offset_of)
+    for offset, data in patches[first : bisect_left(patches, start + len(piece), key=offset_of)]:
+        for at, byte in enumerate(data, offset - start):
+            if 0 <= at < len(piece):
+                piece[at] = byte
 
 
 def _copied(name: str, output: str, limits: Limits, *, force: bool) -> LengthPlan:

@@ -135,8 +135,8 @@ def salvage_in_place(
         # What we did ourselves a moment ago is no sign of a writer.
         if not (plan.is_begun or force):
             check_age(file.descriptor, file.name, min_age)
-        if backup_suffix:
-            keep_copy(file, file.name + backup_suffix, force=force)
+        if backup_suffix and not plan.is_begun:  # an earlier run did, and what it dropped stands beside
+            keep_copy(file, file.name + backup_suffix, force=force, limits=limits)
         if file.identity() != before:
             raise SourceError("changed while it was read: somebody is writing to it", uri=file.name)
         finish(place, plan, limits)
