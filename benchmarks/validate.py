@@ -10,7 +10,8 @@ page cache, and ours maps them: the pages that count as resident belong to the p
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ _JOBS = (1, 2)
 
 
 def rows(scale: Scale, folder: Path) -> Iterator[Row]:
-    """Measure large and small messages, with one thread and with two."""
-    large, small = folder / "large.tgm", folder / "small.tgm"
+    """Measure large and small messages, and small ones of many lengths, with one thread and with two."""
+    large, small, varied = folder / "large.tgm", folder / "small.tgm", folder / "varied.tgm"
     size, count = scale.choose(1024 * MIB, 64 * MIB), scale.choose(100_000, 2_000)
-    _make(large, 4 * MIB, size // (16 * MIB))
-    _make(small, 256, count)
+    _make(large, [4 * MIB], size // (16 * MIB))
+    _make(small, [256], count)
+    _make(varied, range(1, 501), count)
     yield from _measured(scale, large, f"{size // MIB} MiB in messages of 16 MiB", 1.2, 1.18)
     yield from _measured(scale, small, f"{count} messages of 1 KB", 2.0, None)
+    yield from _measured(scale, varied, f"{count} messages of 500 lengths", 2.0, None)
 
 
 def _measured(scale: Scale, path: Path, name: str, goal: float, limit: float | None) -> Iterator[Row]:
@@ -46,16 +49,18 @@ def _measured(scale: Scale, path: Path, name: str, goal: float, limit: float | N
         )
 
 
-def _make(path: Path, elements: int, count: int) -> None:
+def _make(path: Path, lengths: Sequence[int], count: int) -> None:
     import numpy as np
 
     import tgmtool
 
-    values = np.random.default_rng(1).standard_normal(elements, dtype=np.float32)
-    message = tgmtool.encode([(values, {"name": "t2m", "mars": {"param": "2t", "step": 6}})])
+    values = np.random.default_rng(1).standard_normal(max(lengths), dtype=np.float32)
+    entry = {"name": "t2m", "mars": {"param": "2t", "step": 6}}
+    messages = [tgmtool.encode([(values[:length], entry)]) for length in lengths]
+    choose = random.Random(1).choice
     with path.open("wb") as file:
         for _ in range(count):
-            file.write(message)
+            file.write(choose(messages))
 
 
 def _validate(path: Any, jobs: int) -> None:

@@ -20,6 +20,11 @@ from tgmtool.operations.sweep import IN_PIECES, LARGEST, Memory, sweep
 from tgmtool.operations.validate import Policy, validate
 
 
+@pytest.fixture(autouse=True)
+def _every_message_is_taken_note_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tgmtool.operations.sweep._SAMPLED", 1)
+
+
 class Plain(Source):
     """Bytes that are not at hand as a whole: nothing is swept over."""
 

@@ -14,7 +14,7 @@ from . import cbor
 from .cbor_plain import array_of, head, map_of, text
 
 ALGORITHM = "xxh3"
-_DIGEST = head(3, 16) + b"%016x"  # as text
+_ALGORITHM, _DIGEST = text(ALGORITHM), head(3, 16) + b"%016x"
 
 
 class Hashes(NamedTuple):
@@ -63,4 +63,4 @@ class Hashes(NamedTuple):
 
 def pack_digests(digests: list[int]) -> bytes:
     """Return the body of the hash frame that lists these xxh3-64 digests."""
-    return map_of({"algorithm": text(ALGORITHM), "hashes": array_of([_DIGEST % each for each in digests])})
+    return map_of({"algorithm": _ALGORITHM, "hashes": array_of([_DIGEST % each for each in digests])})

@@ -171,7 +171,7 @@ def write(
     items: Iterable[Any] = [objects] if hasattr(objects, "__array__") else objects  # type: ignore[assignment]  # one array is an iterable too
     if layout == "auto":
         layout = "buffered" if at_hand or size == 1 else "streaming"
-    chosen = (style or Style())._replace(layout=layout)
+    chosen = Style(layout) if style is None else style._replace(layout=layout)
     opened = open_sink(sink)
     try:
         numbering = None if stream is None else _numbering(stream, opened, chosen)

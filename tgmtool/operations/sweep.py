@@ -25,6 +25,7 @@ LARGEST = 16 << 20  # bytes; larger messages are left to the decoder, which take
 IN_PIECES = 64 << 10  # bytes of a frame from which on other threads may run while it is digested
 _MODELS, _MODELLED_FRAMES = 2048, 64  # that are remembered; of a message of which a model is made
 _MOST_FRAMES = 16384  # of all models together: a few MiB
+_SAMPLED = 4  # one of so many is taken note of: that takes a third as long as passing a message
 _TURNS = 3  # times that too much was seen to be remembered; then remembering is not worth its time
 _LARGEST_MODELLED = 1 << 20  # bytes; a larger message gains nothing by it
 _DIGEST_SIZE = 8
@@ -195,7 +196,7 @@ class Memory:
 
     Attributes:
         is_open: It is worth asking and telling.
-        models: By kind; those of large messages are empty.
+        models: By kind; without gaps when a kind was seen once, and of large messages.
         lasts: Where the last frame stands, by what stands before the first body.
     """
 
@@ -203,19 +204,19 @@ class Memory:
         self.is_open = True
         self.models: dict[bytes, _Model] = {}
         self.lasts: dict[bytes, int] = {}
-        self._frames = self._turns = 0
+        self._passed = self._frames = self._turns = 0
 
     def add(self, kind: bytes, message: memoryview, objects: int) -> None:
-        """Take note of a message that was passed; of the second of its kind a model is made."""
+        """Take note of some of the messages that were passed; of the second of a kind a model is made."""
+        self._passed += 1
+        if self._passed % _SAMPLED:
+            return
         head = kind[:_HEAD]
         if head not in self.lasts:
             last = self.lasts[head] = _last_frame(message)
             kind = head + message[last : last + _HEADER_SIZE]
-        if kind not in self.models:
-            self.models[kind] = _UNSEEN
-        elif not self.models[kind].gaps:
-            made = self.models[kind] = _modelled(message, objects)
-            self._frames += len(made.gaps)
+        made = self.models[kind] = _modelled(message, objects) if kind in self.models else _UNSEEN
+        self._frames += len(made.gaps)
         if len(self.lasts) + len(self.models) > 2 * _MODELS or self._frames > _MOST_FRAMES:
             self.lasts.clear()
             self.models.clear()

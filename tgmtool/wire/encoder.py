@@ -17,7 +17,8 @@ from .order import check_step
 Bytes = bytes | bytearray | memoryview
 
 SMALL = 16 << 10  # bytes of a frame whose digest is computed in one call
-_REPEATED = 4096  # bytes of a body that is remembered
+_REPEATED = frozenset({frametypes.HEADER_INDEX, frametypes.PRECEDER})  # may be the same in each message
+_SHORT = 4096  # bytes of a body that is remembered
 _PADDING = tuple(bytes(size) for size in range(layout.ALIGNMENT))
 
 _tensor_header, _tensor_footer = layout.FRAME_HEADER.pack, layout.TENSOR_FOOTER.pack
@@ -97,7 +98,9 @@ class Encoder:
         self._step(number)
         if self._first_footer is None and frametypes.BY_NUMBER[number].phase == frametypes.FOOTER:
             self._first_footer = self.position
-        made = (_again if len(body) <= _REPEATED else _control)(number, body, self.hashing)
+        made = (_again if number in _REPEATED and len(body) <= _SHORT else _control)(
+            number, body, self.hashing
+        )
         self.position += len(made)
         return made
 
