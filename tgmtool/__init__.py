@@ -41,10 +41,11 @@ if TYPE_CHECKING:
     from .operations.pipe.engine import PipeReport, pipeline
     from .operations.pipe.failures import StageFailed
     from .operations.read import decode, encode, read, write
+    from .operations.requirements import Policy
     from .operations.salvage import SalvagePlan, salvage
     from .operations.scan import scan
     from .operations.tail import atail, tail
-    from .operations.validate import Policy, validate
+    from .operations.validate import validate
     from .operations.writer import StreamWriter, Style
 
 _HOMES = {
@@ -79,7 +80,8 @@ _HOMES = {
     "operations.salvage": ("SalvagePlan", "salvage"),
     "operations.scan": ("scan",),
     "operations.tail": ("atail", "tail"),
-    "operations.validate": ("Policy", "validate"),
+    "operations.requirements": ("Policy",),
+    "operations.validate": ("validate",),
     "operations.writer": ("StreamWriter", "Style"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

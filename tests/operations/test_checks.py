@@ -30,8 +30,9 @@ from tgmtool.operations.checks import described as described_error
 from tgmtool.operations.compare import differences
 from tgmtool.operations.findings import CODES, NOTE, TABLE, Finding
 from tgmtool.operations.policies import require
+from tgmtool.operations.requirements import Policy
 from tgmtool.operations.stream_policy import StreamPolicy
-from tgmtool.operations.validate import LEVELS, Policy, validate
+from tgmtool.operations.validate import LEVELS, validate
 
 _hostile: Any = make_hostile
 CORPUS = {one.id: one for one in _hostile.cases()}

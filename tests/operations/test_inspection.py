@@ -11,7 +11,8 @@ from tests.builders import HEADER_METADATA, PRECEDER, frame, tensor
 from tests.operations.streams import buffered
 from tgmtool.operations.findings import Finding
 from tgmtool.operations.inspection import MOST_OF_A_MESSAGE
-from tgmtool.operations.validate import Policy, validate
+from tgmtool.operations.requirements import Policy
+from tgmtool.operations.validate import validate
 
 METADATA = frame(HEADER_METADATA, builders.cbor({}))
 ODD_PRECEDER = frame(PRECEDER, builders.cbor({"base": [{"_reserved_": {}}]}))  # a warning

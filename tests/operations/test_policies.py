@@ -12,7 +12,8 @@ from tests.operations.streams import buffered, streaming
 from tgmtool import SourceError
 from tgmtool.errors import EncodeError
 from tgmtool.operations.policies import Expected, fits_schema, require
-from tgmtool.operations.validate import ObjectPolicy, Policy, validate
+from tgmtool.operations.requirements import ObjectPolicy, Policy
+from tgmtool.operations.validate import validate
 
 WHOLE = buffered(range(3))
 

@@ -16,8 +16,9 @@ from tests.conformance.oracle import budget
 from tgmtool import MemorySink, MemorySource, StreamWriter, Style
 from tgmtool.endpoints.base import Bytes, Source
 from tgmtool.operations.findings import Report
+from tgmtool.operations.requirements import Policy
 from tgmtool.operations.sweep import IN_PIECES, LARGEST, Memory, sweep
-from tgmtool.operations.validate import Policy, validate
+from tgmtool.operations.validate import validate
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,8 @@ from tests import builders
 from tests.operations.streams import buffered, piped, streaming
 from tgmtool.operations import validate as module
 from tgmtool.operations.findings import Report
-from tgmtool.operations.validate import LEVELS, MOST_OF_A_FILE, Policy, validate
+from tgmtool.operations.requirements import Policy
+from tgmtool.operations.validate import LEVELS, MOST_OF_A_FILE, validate
 
 WHOLE = buffered(range(2))
 TENSOR_AT = builders.first_frame(WHOLE, builders.TENSOR).offset

@@ -17,8 +17,9 @@ from ..errors import FormatError, SourceError
 from ..limits import Limits
 from ..operations.findings import CODES, Finding, Report, verdict_of
 from ..operations.isolate import SECONDS, isolated
+from ..operations.requirements import Policy
 from ..operations.stream_policy import StreamPolicy
-from ..operations.validate import LEVELS, Policy, validate
+from ..operations.validate import LEVELS, validate
 from . import exits, options
 from .console import Console
 from .exits import UsageError

@@ -15,8 +15,8 @@ from ..errors import EncodeError
 from ..messages.objects import DataObject
 from .keys import MISSING, keys_of, text_of
 from .records import plain
+from .requirements import ObjectPolicy
 from .select import where
-from .validate import ObjectPolicy
 
 _MOST_SHOWN = 3  # violations of one object
 _PLACES = frozenset(

@@ -17,9 +17,10 @@ from tests.vectors import valid_vectors
 from tgmtool import MessageSpan, Style
 from tgmtool.messages.stream import KEY, Place, Sender
 from tgmtool.operations.markers import marker
+from tgmtool.operations.requirements import Policy
 from tgmtool.operations.stream_policy import StreamPolicy
 from tgmtool.operations.transforms.base import Transform, Unit
-from tgmtool.operations.validate import Policy, validate
+from tgmtool.operations.validate import validate
 
 
 def units(data: bytes, name: str = "in") -> list[Unit]:
