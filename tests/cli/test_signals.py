@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -46,7 +48,7 @@ def test_encode_to_a_name_that_appears_whole_leaves_nothing(
         "encode", "--from", "framed", "--commit", "rename", "-j", "-o", tmp_path / "a.tgm"
     ) as encode:
         encode.send(framed(range(2)))
-        wait_until(lambda: any(one.stat().st_size for one in tmp_path.iterdir()), "the first objects")
+        wait_until(lambda: written_in(tmp_path, encode.pid), "the first objects")
         encode.signal(number)
         assert encode.wait() == status
     assert list(tmp_path.iterdir()) == []
@@ -134,3 +136,28 @@ main()
 def test_an_interrupt_while_it_starts_ends_it_without_a_traceback() -> None:
     ended = run((sys.executable, "-c", _INTERRUPTED_IMPORT, "scan", "-"))
     assert (ended.status, ended.err) == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["a-silent-pipe", "endless-zeros"])
+def test_tail_ends_soon_where_no_good_place_to_stop_comes(tmp_path: Path, held: bool) -> None:
+    words = ("-n", "5", "-") if held else ("/dev/zero",)
+    with Running("tail", *words) as tail:
+        wait_until(lambda: handles(tail.pid, signal.SIGTERM), "its handlers")
+        tail.signal(signal.SIGTERM)
+        assert tail.wait() == 143
+        assert "Traceback" not in tail.errors
+
+
+def written_in(folder: Path, pid: int) -> bool:
+    """Whether a process has a file of a folder open in which there is anything; it may have no name yet."""
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(file).startswith(str(folder)) and file.stat().st_size:
+                return True
+    return False
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    masks = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:\t")[2].partition("\n")[0]
+    return bool(int(masks, 16) >> (number - 1) & 1)

@@ -28,6 +28,7 @@ def records(text: bytes) -> list[dict[str, Any]]:
         ("", [0, 1, 2, 3, 4, 5]),
         ("-n 2", [4, 5]),
         ("-n 0", []),
+        (f"-n {10**30}", [0, 1, 2, 3, 4, 5]),
         ("-n +1", [0, 1, 2, 3, 4, 5]),
         ("-n +5", [4, 5]),
         ("--from start", [0, 1, 2, 3, 4, 5]),
@@ -197,6 +198,13 @@ def test_retry_waits_for_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 LARGE = streaming([0, 1], shape=(40, 40))
 TORN = LARGE[: object_ends(LARGE)[0] + 200]
+
+
+def test_a_file_that_does_not_come_in_time_is_given_up_even_with_retry(tmp_path: Path) -> None:
+    for how in ("-f", "-F"):
+        done = tgmtool("tail", how, "--wait-for", "10ms", tmp_path / "missing.tgm")
+        assert done.status == 4
+        assert "no such file after 0.01 s" in done.err
 
 
 def test_what_a_torn_message_hides_is_told_and_shown_when_asked_for(tmp_path: Path) -> None:

@@ -95,6 +95,9 @@ def test_a_second_writer_and_a_place_that_cannot_be_written_are_refused(path: Pa
     first.close()
     with pytest.raises(SourceError):
         Acks(str(path.parent / "missing" / "ack"))
+    for name in ("/dev/full", str(path.parent)):
+        with pytest.raises(SourceError, match="no regular file"):
+            Acks(name)
     with pytest.raises(EncodeError):
         Acks(str(path), "a/b")
 

@@ -26,6 +26,7 @@ from .render import Listing
 from .tail_run import make_stdout_durable, run
 from .tail_views import STATS, Exec, Raw, Rows, Show, Template
 
+_MOST = 1 << 62
 _UNITS = ("object", "message", "frame")
 _COLUMNS = {
     "object": ["_msg", "_obj", "dtype", "shape", "_length"],
@@ -269,7 +270,7 @@ def _last(text: str | None, from_: str | None, files: list[str], *, keeps: bool)
         raise UsageError(f"-n {text!r}: expected a number, or +N")
     if text.startswith("+"):
         return None, max(int(number) - 1, 0)
-    return int(number), 0
+    return min(int(number), _MOST), 0  # more than any file has
 
 
 def _start(text: str | None) -> str | None:

@@ -22,6 +22,7 @@ from .exits import Stopped
 from .progress import StatusLine, is_terminal
 from .tail_views import Raw, Show, notice_text
 
+_PATIENCE = 1.0  # seconds in which a good place to stop should come
 _OFTEN, _SELDOM = 0.2, 10.0  # seconds between two lines of progress: on a terminal, and in a log
 
 
@@ -30,7 +31,7 @@ def run(
 ) -> int:
     """Follow until it is over; return the exit status."""
     shown = 0
-    exits.on_signals(steps.interrupt)
+    exits.on_signals(lambda stopped: _stop(steps, stopped))
     signal.signal(signal.SIGUSR1, lambda *_: _say_status(console, steps))
     meter = Meter(console, steps, shown=progress)
     steps.on_look = meter.update
@@ -60,6 +61,13 @@ def run(
         finally:
             meter.end()
         return _status(console, steps, require_end=require_end)
+
+
+def _stop(steps: Tail, stopped: Stopped) -> None:
+    """Stop at the next good place; if none comes soon, stop where it is."""
+    signal.signal(signal.SIGALRM, lambda *_: steps.interrupt_now())
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+    steps.interrupt(stopped)
 
 
 def make_stdout_durable() -> None:

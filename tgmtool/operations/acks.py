@@ -6,6 +6,7 @@ on channel `sync`, each of which answers the last message of a sender that is sa
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Mapping
 
@@ -47,6 +48,8 @@ class Acks:
         self._who = Sender(str(uuid.uuid4()), CHAN, name)
         self._next = 0
         self._acked: dict[Sender, int] = {}
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise _foreign(path, "it is no regular file")
         self._sink = FileSink(path, append=True, durable=True)
         self.warning = self._sink.warning
         try:

@@ -20,16 +20,19 @@ class Interruption:
     Attributes:
         wanted: The reason to stop, once somebody wants it.
         waiting: Nothing is half done now.
+        raised: The reason was raised: what it ends is being cleaned up.
     """
 
     def __init__(self) -> None:
         self.wanted: BaseException | None = None
         self.waiting = False
+        self.raised = False
 
     def request(self, reason: BaseException) -> None:
         """Stop soon; from a signal handler. Raises `reason` if nothing is being written."""
         self.wanted = reason
         if self.waiting:
+            self.raised = True
             raise reason
 
     @contextmanager
@@ -38,6 +41,7 @@ class Interruption:
         self.waiting = True
         try:
             if self.wanted is not None:
+                self.raised = True
                 raise self.wanted
             yield
         finally:
@@ -52,6 +56,7 @@ class Interruption:
         finally:
             self.waiting = before
         if before and self.wanted is not None:
+            self.raised = True
             raise self.wanted
 
     def next_of(self, source: Iterator[T]) -> T | None:

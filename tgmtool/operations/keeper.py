@@ -45,6 +45,7 @@ class Keeper:
         self._acks: Acks | None = None
         self._when_told = when_told
         self.must_write = False
+        self._is_abandoned = False
         self._dirty = False
         self._written = time.monotonic()
         self._size = 0  # bytes that were taken when it was written
@@ -95,7 +96,7 @@ class Keeper:
     @property
     def is_needed(self) -> bool:
         """There is something to write."""
-        return self._dirty and self.is_active
+        return self._dirty and self.is_active and not self._is_abandoned
 
     def took(self, tracks: Iterable[Track]) -> None:
         """Something was taken; write it down if it is time to."""
@@ -154,6 +155,10 @@ class Keeper:
         self._dirty = False
         self._written = time.monotonic()
         self._size = _size_of(tracks)
+
+    def abandon(self) -> None:
+        """Write nothing more: what would be said may be ahead of what was taken."""
+        self._is_abandoned = True
 
     def close(self) -> None:
         """Let go of the files."""

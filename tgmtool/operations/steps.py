@@ -130,6 +130,16 @@ class Tail:
         """Stop soon; from a signal handler."""
         self.interruption.request(reason)
 
+    def interrupt_now(self) -> None:
+        """Stop wherever it is, after `interrupt` was in vain: much is read at once, or a pipe is silent.
+
+        State and acknowledgments stay as they were written last.
+        """
+        if self.interruption.wanted is not None and not self.interruption.raised:
+            self._keeper.abandon()
+            self.interruption.raised = True
+            raise self.interruption.wanted
+
     def wait(self) -> None:
         """Wait for something new, as long as `pause` says."""
         pause = self.pause()
@@ -337,7 +347,7 @@ class Tail:
 
     def _still_waiting(self, now: float) -> bool:
         choices = self.choices
-        if choices.follow and choices.retry:
+        if choices.follow and choices.retry and not choices.wait_for:
             return True
         if now - self._began < choices.wait_for:
             return True
