@@ -344,7 +344,7 @@ complete -c tgmtool -n '__tgmtool_in pipe' -F
 complete -c tgmtool -n '__tgmtool_in pipe' -s w -l where -x -d 'Only what matches: KEY=VALUE, != < <= > >='
 complete -c tgmtool -n '__tgmtool_in pipe' -l match -x -a 'any all first' -d 'How -w applies to messages of several objects: any, all, first'
 complete -c tgmtool -n '__tgmtool_in pipe' -l verify -d 'Check every message: its digests, and what its metadata says'
-complete -c tgmtool -n '__tgmtool_in pipe' -l tee -r -F -d 'Write what passes to this file too'
+complete -c tgmtool -n '__tgmtool_in pipe' -l tee -r -F -d 'Write what passes to this file or URL too'
 complete -c tgmtool -n '__tgmtool_in pipe' -l split -x -d 'And to files named by metadata: DIR/[mars.param]_[mars.step].tgm'
 complete -c tgmtool -n '__tgmtool_in pipe' -s B -l buffer -x -d 'Bytes between two stages at most'
 complete -c tgmtool -n '__tgmtool_in pipe' -l depth -x -d 'Messages between two stages at most'

@@ -86,7 +86,7 @@ def test_a_stage_is_read(text: str, kind: str, words: tuple[str, ...], runs: int
         ("@tee --often x", "there is no --often"),
         ("@merge", "expected @merge PATH"),
         ("@refs --fsync=often x", "expected none or message"),
-        ("@tee s3://bucket/x.tgm", "not written by this version"),
+        ("@tee --append s3://bucket/x.tgm", "cannot be continued"),
         ("@recode gzip", "does not exist"),
     ],
 )

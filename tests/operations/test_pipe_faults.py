@@ -287,3 +287,14 @@ def test_runs_that_wait_for_their_turn_hear_that_nothing_more_is_wanted(runs: in
         report = run([f"{runs}*cat", stage], source=DATA * 4, buffer=4096, depth=1, stall_timeout=20.0)
     assert report.failure is None
     assert report.messages == 2
+
+
+@pytest.mark.parametrize("buffer", [4096, 1 << 20])
+def test_whoever_is_given_messages_and_gives_something_else_is_refused(buffer: int, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    late = shlex.join(["sh", "-c", "head -c 1000 > /dev/null; echo garbage, and more of it; cat"])
+    with nothing_left():
+        report = run(["cat", late, "cat", "cat"], source=DATA, sink=out, buffer=buffer)
+    assert isinstance(report.failure, FormatError)
+    assert "stage 2 'sh': byte 0: expected a message" in str(report.failure)
+    assert report.stage == 2

@@ -54,7 +54,9 @@ def command(
     ] = False,
     tee: Annotated[
         list[str] | None,
-        typer.Option("--tee", metavar="PATH", help="Write what passes to this file too; may be repeated."),
+        typer.Option(
+            "--tee", metavar="PATH", help="Write what passes to this file or URL too; may be repeated."
+        ),
     ] = None,
     split: Annotated[
         str | None,

@@ -110,15 +110,10 @@ def _verify(spec: Spec, words: _Words, settings: Settings) -> Transform:
 
 
 def _tee(spec: Spec, words: _Words, settings: Settings) -> Transform:
-    from ...endpoints import is_remote, shown
     from ..outputs import Output
     from ..transforms.tee import Tee
 
     (path,) = words.only(spec, 1, 1, "PATH")
-    if is_remote(path):
-        raise EncodeError(
-            f"{shown(path)}: remote places can be read and not written by this version of tgmtool"
-        )
     flags = words.flags
     return Tee(
         Output(

@@ -158,8 +158,9 @@ class Crew:
         at = self.stages.index(stage.whole)
         before, after = self.stages[:at], self.stages[at + 1]
         if isinstance(after, ProcessStage):
-            return isinstance(stage.whole, ProcessStage) and all(
-                isinstance(each, ProcessStage) for each in before
+            # As long as no message came before it: whoever is given messages gives messages.
+            return isinstance(stage.whole, ProcessStage) and not any(
+                not isinstance(each, ProcessStage) or each.gives_messages for each in before
             )
         is_last = after is self.stages[-1]
         return is_last and bool(before) and not getattr(before[-1], "is_foreign", False)

@@ -200,6 +200,12 @@ class ProcessStage(Stage):
             self.crew.fail(self, StageFailed(text, stage=self.number, status=shell_status(status)))
         self._exited.set()
 
+    @property
+    def gives_messages(self) -> bool:
+        """Something came from it, and it was a message."""
+        found = self._reader
+        return found is not None and not found.is_foreign and self.after is not None and self.after.given > 0
+
     def look_after(self) -> None:
         """See to it that nobody whom the command left behind holds up the pipeline."""
         if not self._said_end or super().is_over:

@@ -11,11 +11,11 @@ import stat
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from ...endpoints import open_sink
+from ...endpoints import is_remote, open_sink, shown
 from ...endpoints.base import Sink
 from ...endpoints.fifo import FifoSink
 from ...endpoints.local import FileSink
-from ...errors import SourceError
+from ...errors import EncodeError, SourceError
 from ..outputs import Output, check, open_output
 from .base import Needs, Unit
 from .filled import filled
@@ -50,11 +50,21 @@ class Tee:
             check(place)
             self._private = place.commit == "rename"
             self._syncs = place.fsync in {"object", "message"}
-            self._sink = FifoSink(place.path) if _is_fifo(place) else self._opened(place)
+            self._sink = self._opened(place)
         else:
             self._sink = open_sink(place)
 
     def _opened(self, place: Output) -> Sink:
+        if is_remote(place.path):
+            if place.append or place.commit == "sentinel":
+                raise EncodeError(
+                    f"{shown(place.path)}: a remote object appears whole, and cannot be continued"
+                )
+            from ...endpoints.remote_sink import RemoteSink
+
+            return RemoteSink(place.path, exclusive=not place.force)
+        if _is_fifo(place):
+            return FifoSink(place.path)
         sink = open_output(_usable(place), place.commit or "inplace", self.warnings.append).sink
         if isinstance(sink, FileSink) and sink.warning:
             self.warnings.append(sink.warning)
