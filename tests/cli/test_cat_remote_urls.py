@@ -207,6 +207,7 @@ def test_a_drop_in_the_payload_is_not_seen_in_the_output(tmp_path: Path) -> None
     ("words", "text"),
     [
         ("--storage-option x", "expected K=V"),
+        ("--storage-option =x", "expected K=V"),
         ("--timeout 0", "longer than nothing"),
         ("--max-bytes many", "no size"),
         ("--concurrency 0", "concurrency"),

@@ -169,6 +169,16 @@ def test_what_is_beyond_the_limit_is_refused_and_says_which_option() -> None:
         assert len(place.log) == 1
 
 
+def test_what_is_only_guessed_does_not_use_up_the_limit() -> None:
+    with HttpPlace(DATA) as place, opened(place, max_bytes=SUFFIX + 300) as source:
+        assert [read(source, at, 100) for at in (0, 100, 200)] == [
+            DATA[at : at + 100] for at in (0, 100, 200)
+        ]
+        with pytest.raises(LimitExceeded):
+            source.read_at(300, 1)
+        assert source.spent.received == SUFFIX + 300
+
+
 def test_several_threads_read_one_object() -> None:
     with HttpPlace(DATA) as place, opened(place) as source:
         found: dict[int, bytes] = {}

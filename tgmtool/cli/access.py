@@ -92,8 +92,9 @@ def access_of(given: dict[str, Any]) -> Access:
         UsageError: They make no sense.
     """
     pairs = [one.partition("=") for one in given["storage_option"] or []]
-    if wrong := next((name for name, equals, _ in pairs if not equals or not name), None):
-        raise UsageError(f"--storage-option {wrong!r}: expected K=V")
+    for name, equals, _ in pairs:
+        if not equals or not name:
+            raise UsageError(f"--storage-option {name!r}: expected K=V")
     patience = Patience(retries=given["retries"])
     if "timeout" in given:
         from .options import duration

@@ -109,7 +109,10 @@ class RemoteSource(RangeSource):
             if size >= _LARGE:
                 self._end, self._ahead = offset + size, max(size, self._ahead)
                 return self._read_large(offset, size)
-            self._get(self._guess(offset, size), gap=0)
+            guess = self._guess(offset, size)
+            if self._max_bytes is not None and self._asked + sum(one.size for one in guess) > self._max_bytes:
+                guess = [Range(offset, offset + size)]  # what may not be wanted must not use up the limit
+            self._get(guess, gap=0)
             return self._held(offset, size)
 
     def read_apart(self, offset: int, size: int) -> Bytes:
