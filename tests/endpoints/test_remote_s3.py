@@ -65,6 +65,22 @@ def test_without_credentials_nothing_is_signed() -> None:
         assert place.log[0].path == "/bucket/run.tgm"
 
 
+@pytest.mark.parametrize(
+    ("url", "options", "text"),
+    [
+        ("s3://KEY:CANARY@bucket/run.tgm", (), "credentials do not belong into an s3:// URL"),
+        (URL, (("client_kwargs", "CANARY"),), "cannot be given as text"),
+        (URL, (("nosuch", "CANARY"),), "nosuch"),
+    ],
+)
+def test_what_s3_cannot_be_asked_with_is_told_without_secrets(
+    url: str, options: tuple[tuple[str, str], ...], text: str
+) -> None:
+    with pytest.raises(SourceError, match=text) as caught:
+        open_remote(url, Access(options=options))
+    assert "CANARY" not in str(caught.value)
+
+
 @pytest.mark.parametrize("code", [301, 307, 400])
 def test_a_bucket_in_another_region_is_asked_there(code: int) -> None:
     def only_in_the_west(answer: Answer) -> None:

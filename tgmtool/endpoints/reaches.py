@@ -61,7 +61,9 @@ def _s3(url: str, access: Access) -> Reach:
         raise SourceError("this is no URL of an object: expected s3://BUCKET/KEY", uri=name)
     names_version = "?versionId=" in plain
     options = _options(access)
-    client = dict(options.pop("client_kwargs", {}))
+    client = options.pop("client_kwargs", {})
+    if not isinstance(client, dict):
+        raise SourceError("--storage-option client_kwargs cannot be given as text", uri=name)
     if access.endpoint_url:
         options["endpoint_url"] = access.endpoint_url
     if access.profile:
