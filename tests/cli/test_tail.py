@@ -200,6 +200,11 @@ LARGE = streaming([0, 1], shape=(40, 40))
 TORN = LARGE[: object_ends(LARGE)[0] + 200]
 
 
+@pytest.mark.parametrize("pid", ["0", "-1"])
+def test_a_number_that_is_no_process_is_refused(files: Path, pid: str) -> None:
+    assert tgmtool("tail", "-f", "--pid", pid, files / "whole.tgm").status == 2
+
+
 def test_a_file_that_does_not_come_in_time_is_given_up_even_with_retry(tmp_path: Path) -> None:
     for how in ("-f", "-F"):
         done = tgmtool("tail", how, "--wait-for", "10ms", tmp_path / "missing.tgm")

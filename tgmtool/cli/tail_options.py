@@ -41,7 +41,8 @@ Watch = Annotated[
     str, typer.Option("--watch", metavar="HOW", help="auto: use the system's notices; off: poll only.")
 ]
 Pid = Annotated[
-    int | None, typer.Option("--pid", metavar="PID", help="Stop when this process is gone and all was read.")
+    int | None,
+    typer.Option("--pid", metavar="PID", min=1, help="Stop when this process is gone and all was read."),
 ]
 While = Annotated[
     _Text,
