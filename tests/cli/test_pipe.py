@@ -154,10 +154,12 @@ def test_a_signal_ends_everything_and_finishes_the_copy(
     wait_until(lambda: not processes_with(token), "the stage to be gone")
 
 
-def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runs", ["", "2*"])
+def test_a_second_signal_ends_at_once(runs: str, tmp_path: Path) -> None:
     token, there = f"token-second-{os.getpid()}", tmp_path / "there"
     stubborn = shlex.join(["sh", "-c", f"trap '' TERM; touch {there}; sleep 1000; sleep 1000", token])
-    with Running("pipe", "--grace", "1h", "@verify", stubborn) as pipe:
+    with Running("pipe", "--grace", "1h", "@verify", runs + stubborn) as pipe:
+        pipe.send(DATA)
         wait_until(there.exists, "the stage to run")
         pipe.signal(signal.SIGINT)
         wait_until(lambda: signal_was_seen(pipe), "the first to be seen")

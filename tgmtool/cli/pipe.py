@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated
@@ -25,6 +26,7 @@ from .pipe_meter import Meter
 from .pipe_outcome import record_of, status_of, write_summary
 
 _LONGEST_STDERR_LINE = 4096
+_LAST_STARTS = 0.02  # seconds in which a process is known that was being started when all were killed
 
 
 @options.command
@@ -340,6 +342,8 @@ def _on_signals(engine: Engine) -> None:
     def received(number: int, _frame: FrameType | None) -> None:
         nonlocal seen
         if seen:
+            engine.crew.kill()
+            time.sleep(_LAST_STARTS)
             engine.crew.kill()
             os._exit(128 + number)
         seen = True

@@ -52,6 +52,7 @@ def run_job(
     seconds: float | None,
     grace: float,
     in_memory: int,
+    running: set[Process],
 ) -> Ended:
     """Run a command with `pieces` as its stdin.
 
@@ -64,6 +65,7 @@ def run_job(
         seconds: For how long it may run; None for ever.
         grace: Seconds between asking it to end and killing it.
         in_memory: Bytes of its output that are held in memory; the rest in a file.
+        running: The process is in it as long as it runs.
 
     Raises:
         StageFailed: It cannot be started.
@@ -88,6 +90,7 @@ def run_job(
     finally:
         for descriptor in childs:
             os.close(descriptor)
+    running.add(process)
     talk = _Talk(process, ours, pieces, in_memory)
     try:
         return talk.run(cancel, seconds, grace)
@@ -96,6 +99,7 @@ def run_job(
         raise
     finally:
         talk.close()
+        running.discard(process)
 
 
 class _Talk:

@@ -6,6 +6,7 @@ the order in which the messages came.
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Sequence
 from time import monotonic
@@ -20,6 +21,7 @@ from .inner_stages import place_failed
 from .job import Ended, run_job
 from .links import Cancelled, Link
 from .parcels import Kind, Parcel
+from .process import Process
 from .specs import Spec
 from .stages import Stage
 from .walking import messages_in
@@ -58,6 +60,7 @@ class WorkerStage(Stage):
         self._passed = 0  # all tickets before it are done
         self._fail_at: int | None = None  # the first ticket that failed
         self._runs: dict[int, tuple[int, float, Cancel]] = {}  # by ticket: message, since when, what ends it
+        self._running: set[Process] = set()
         self._active = spec.runs
         self._memory = max(crew.choices.buffer // spec.runs, 1 << 20)
 
@@ -160,6 +163,7 @@ class WorkerStage(Stage):
                 seconds=self.crew.choices.item_timeout,
                 grace=self.crew.choices.grace,
                 in_memory=self._memory,
+                running=self._running,
             )
         finally:
             with self._changed:
@@ -227,6 +231,11 @@ class WorkerStage(Stage):
             if self._fail_at is not None and ticket > self._fail_at:
                 cancel.set()
         self._changed.notify_all()
+
+    def kill(self) -> None:
+        """End all runs without asking."""
+        for process in list(self._running):
+            process.send(signal.SIGKILL)
 
     def stop(self) -> None:
         """End now, all runs too."""
