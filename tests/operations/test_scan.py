@@ -207,6 +207,35 @@ def test_of_large_messages_only_the_ends_are_read(tmp_path: Path, several: int) 
     assert source.bytes_read < 4096 + 100 * several + 100
 
 
+class DistantSource(CountingSource):
+    """A file of which each look is dear."""
+
+    looks = 0
+
+    def foresee(self, offset: int, size: int) -> bool:
+        return False
+
+    def read_at(self, offset: int, size: int) -> Bytes:
+        self.looks += 1
+        return super().read_at(offset, size)
+
+
+def test_of_middling_messages_only_the_ends_are_read_where_that_is_cheap(tmp_path: Path) -> None:
+    count = 200
+    path = tmp_path / "a.tgm"
+    path.write_bytes(b"".join(buffered([1], shape=(5_000 + number % 3,)) for number in range(count)))
+    near, distant = CountingSource(path), DistantSource(path)
+    assert near.foresee(0, 1 << 40)
+    found = [list(scan(source, unit="message")) for source in (near, distant)]
+    assert found[0] == found[1]
+    assert tiles(found[0], path.stat().st_size)
+    assert len(found[0]) == count
+    assert near.bytes_read < 4096 + 200 * count
+    assert distant.looks < count // 10
+    near.close()
+    distant.close()
+
+
 @pytest.mark.parametrize("length", [(1 << 63) - 1, (1 << 63) - 100, 1 << 63, (1 << 64) - 1])
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("first", [b"", BUFFERED, buffered([1], shape=(50_000,))], ids=len)
@@ -222,7 +251,8 @@ def test_a_length_beyond_any_file_is_damage(tmp_path: Path, unit: str, length: i
 
 
 PARTS = (BUFFERED, OPEN, CLOSED, buffered([1]), buffered([1]) * 12, buffered(range(9)))
-concatenations = st.lists(st.sampled_from(PARTS), min_size=1, max_size=6).map(b"".join)
+SIZES = tuple(buffered([1], shape=(elements,)) for elements in (700, 3_000, 9_000, 20_000))
+concatenations = st.lists(st.sampled_from(PARTS + SIZES), min_size=1, max_size=6).map(b"".join)
 places = st.floats(0, 1, exclude_max=True)
 changes = st.one_of(
     st.tuples(st.just("insert"), places, st.binary(min_size=1, max_size=60)),

@@ -41,6 +41,14 @@ class Source(ABC):
     def keep_from(self, offset: int) -> int:
         """Say that bytes before `offset` will not be asked for again; return the first that can be."""
 
+    def foresee(self, offset: int, size: int) -> bool:
+        """Take note that a little here and there of these bytes will be asked for.
+
+        Returns:
+            False if it is better to ask for all of them: each call is dear here.
+        """
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Let go of it. Closing twice is allowed."""

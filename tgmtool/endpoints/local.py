@@ -83,6 +83,12 @@ class FileSource(Source):
         except OSError as error:
             raise source_error(error, self.name) from error
 
+    def foresee(self, offset: int, size: int) -> bool:
+        """Let the system read ahead, which it does not by itself for somebody who skips."""
+        with contextlib.suppress(OSError, AttributeError):  # not on this file system; not on this system
+            os.posix_fadvise(self.descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+        return True
+
     def status(self) -> os.stat_result:
         """Return fstat of the open file."""
         return os.fstat(self.descriptor)

@@ -29,6 +29,7 @@ from .gaps import gap_of, gap_of_cut
 UNITS = ("object", "message", "frame")
 _TAIL = 1024  # of a frame that is skipped: enough for most descriptors
 _SMALL_MESSAGE = 64 << 10  # beyond it, hop from boundary to boundary instead of reading through
+_SMALL_IN_FILE = 8 << 10  # the same where a look costs less than copying this
 _HOPS, _MOST_HOPS = 32, 128  # at a time: on a slow disk, nobody waits long for the first of them
 
 Scanned = MessageSpan | ObjectSpan | FrameSpan | Gap
@@ -304,9 +305,14 @@ def _place_of(head: bytes, offset: int, index: int) -> Place | None:
 def _walk_lengths(source: Source, place: Place) -> Generator[Iterable[MessageSpan], None, Place]:
     """Yield messages whose ends agree, in batches; return the place of the first whose ends do not."""
     window_size, hops = WINDOW, _HOPS
+    small = least = _SMALL_MESSAGE
     while place.is_possible:
-        if place.length > _SMALL_MESSAGE:
-            rows, after = _hop(source, place, hops)
+        # What is larger is not read ahead: most of it is not looked at.
+        is_between = _SMALL_IN_FILE < place.length <= _SMALL_MESSAGE
+        if is_between and source.foresee(place.offset, hops * place.length):
+            small, least = _SMALL_IN_FILE, _SMALL_IN_FILE // 4  # to hop on costs less than to change over
+        if place.length > small:
+            rows, after = _hop(source, place, hops, least)
             window_size, hops = WINDOW, min(4 * hops, _MOST_HOPS)
         else:
             window_size = max(window_size, place.length + BOUNDARY_SIZE)
@@ -315,7 +321,7 @@ def _walk_lengths(source: Source, place: Place) -> Generator[Iterable[MessageSpa
             seen = window if isinstance(window, bytes) else memoryview(window)[:CHUNK]
             rows, after = walk(seen, place.offset, place)
             if after is place:
-                rows, after = _hop(source, place, 1)
+                rows, after = _hop(source, place, 1, least)
             window_size, hops = min(4 * window_size, CHUNK), _HOPS
         if after is place:
             break
@@ -325,8 +331,8 @@ def _walk_lengths(source: Source, place: Place) -> Generator[Iterable[MessageSpa
     return place
 
 
-def _hop(source: Source, place: Place, most: int) -> tuple[Iterator[Walked], Place]:
-    hops = hop(place, least=_SMALL_MESSAGE, most=most)
+def _hop(source: Source, place: Place, most: int, least: int) -> tuple[Iterator[Walked], Place]:
+    hops = hop(place, least=least, most=most)
     read_at, send = source.read_at, hops.send
     try:
         offset = next(hops)
