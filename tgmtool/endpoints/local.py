@@ -19,6 +19,7 @@ from .naming import name_opened, nameless_beside, rename, temporary_name
 
 _IOV_MAX = 512  # pieces per writev; the system allows at least this many everywhere
 _LARGEST_WRITE = 1 << 30  # a single call moves at most 2 GiB - 4 KiB on Linux
+_READAHEAD = 128 << 10  # bytes that the system reads ahead at a time; of a longer request it leaves the rest
 _DEFAULT_MODE = 0o666
 
 
@@ -86,7 +87,8 @@ class FileSource(Source):
     def foresee(self, offset: int, size: int) -> bool:
         """Let the system read ahead, which it does not by itself for somebody who skips."""
         with contextlib.suppress(OSError, AttributeError):  # not on this file system; not on this system
-            os.posix_fadvise(self.descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+            for at in range(offset, offset + size, _READAHEAD):
+                os.posix_fadvise(self.descriptor, at, _READAHEAD, os.POSIX_FADV_WILLNEED)
         return True
 
     def status(self) -> os.stat_result:

@@ -29,7 +29,8 @@ from .gaps import gap_of, gap_of_cut
 UNITS = ("object", "message", "frame")
 _TAIL = 1024  # of a frame that is skipped: enough for most descriptors
 _SMALL_MESSAGE = 64 << 10  # beyond it, hop from boundary to boundary instead of reading through
-_SMALL_IN_FILE = 8 << 10  # the same where a look costs less than copying this
+_SMALL_IN_FILE = 12 << 10  # the same where a look costs less than copying this
+_AHEAD = 4 << 20  # bytes that are read by the system meanwhile, at least
 _HOPS, _MOST_HOPS = 32, 128  # at a time: on a slow disk, nobody waits long for the first of them
 
 Scanned = MessageSpan | ObjectSpan | FrameSpan | Gap
@@ -306,11 +307,16 @@ def _walk_lengths(source: Source, place: Place) -> Generator[Iterable[MessageSpa
     """Yield messages whose ends agree, in batches; return the place of the first whose ends do not."""
     window_size, hops = WINDOW, _HOPS
     small = least = _SMALL_MESSAGE
+    foreseen = 0
     while place.is_possible:
         # What is larger is not read ahead: most of it is not looked at.
         is_between = _SMALL_IN_FILE < place.length <= _SMALL_MESSAGE
-        if is_between and source.foresee(place.offset, hops * place.length):
-            small, least = _SMALL_IN_FILE, _SMALL_IN_FILE // 4  # to hop on costs less than to change over
+        if is_between and place.offset + _AHEAD > foreseen:
+            foreseen = max(foreseen, place.offset)
+            is_near = source.foresee(foreseen, 2 * _AHEAD)
+            foreseen += 2 * _AHEAD
+            if is_near:
+                small, least = _SMALL_IN_FILE, _SMALL_IN_FILE // 4  # to hop on costs less than to change over
         if place.length > small:
             rows, after = _hop(source, place, hops, least)
             window_size, hops = WINDOW, min(4 * hops, _MOST_HOPS)
