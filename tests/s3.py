@@ -193,9 +193,11 @@ def fill(endpoint: str, objects: Mapping[str, bytes]) -> str:
 def _running(programs: Mapping[int, Sequence[str]]) -> Iterator[None]:
     """Run the program of each port until the end of the block; all listen when it begins."""
     with tempfile.TemporaryFile() as log:
+        # A run that is killed leaves none of them behind.
+        mortal = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         started = [
             subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_clean_environment()
+                [*mortal, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_clean_environment()
             )
             for words in programs.values()
         ]

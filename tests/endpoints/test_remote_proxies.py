@@ -73,6 +73,7 @@ def test_a_proxy_that_is_not_understood_is_refused(
     with pytest.raises(SourceError, match=f"names a proxy for https?, {shown}") as caught:
         open_source("http://data.invalid/run.tgm")
     assert "CANARY" not in str(caught.value)
+    assert "attempt" not in str(caught.value)  # it is not tried again
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "data.invalid", "sub.data.invalid"])

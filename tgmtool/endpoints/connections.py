@@ -180,13 +180,16 @@ class Connections:
                 return connection, True
         try:
             connection = self._made(place)
+        except http.client.InvalidURL:
+            raise self._no_server() from None
+        try:
             connection.connect()
         except TimeoutError:
             raise Passing(f"connecting: no answer in {self._patience.connect:g} s") from None
         except ssl.SSLCertVerificationError as error:
             raise SourceError(f"connecting: {error.verify_message}", uri=self._name) from error
-        except (UnicodeError, http.client.InvalidURL):
-            raise SourceError("connecting: the name of the server cannot be one", uri=self._name) from None
+        except UnicodeError:
+            raise self._no_server() from None
         except (OSError, http.client.HTTPException) as error:
             refused = isinstance(error, ConnectionRefusedError | socket.gaierror)
             if (first and refused) or "Tunnel connection failed: 4" in str(error):
@@ -198,6 +201,9 @@ class Connections:
             self.give_back("", connection, done=False)
             self._check_open()
         return connection, False
+
+    def _no_server(self) -> SourceError:
+        return SourceError("connecting: the name of the server cannot be one", uri=self._name)
 
     def _check_open(self) -> None:
         if self.closed.is_set():
