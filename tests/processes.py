@@ -25,6 +25,9 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.SIG_DFL)
 
+LIMITED = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""For who may write small files only: Python would cut a compiled module, which could not be imported again."""
+
 
 class Ended(NamedTuple):
     """How a process ended: its exit status and what it wrote."""

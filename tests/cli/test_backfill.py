@@ -13,7 +13,7 @@ import pytest
 from tests.cli.here import tgmtool
 from tests.cli.test_schemas import check
 from tests.operations.streams import buffered, object_ends, objects_in, steps_of, streaming
-from tests.processes import TGMTOOL, Ended, Running, environment
+from tests.processes import LIMITED, TGMTOOL, Ended, Running, environment
 
 PIPED = b"".join(streaming([step]) for step in range(3))
 LENGTH = len(PIPED) // 3
@@ -251,7 +251,7 @@ def test_a_full_disk_leaves_the_original_and_no_output(folder: Path) -> None:
         done = subprocess.run(
             ["bash", "-c", script, "bash", *TGMTOOL, "backfill", "--min-age", "0", *words, name],
             cwd=folder,
-            env=environment(),
+            env=environment(LIMITED),
             capture_output=True,
             check=False,
         )

@@ -16,6 +16,7 @@ import pytest
 
 import tgmtool
 from tests.endpoints.descriptors import no_descriptor_left, write_and_fail
+from tests.processes import LIMITED, environment
 from tgmtool import SourceError
 from tgmtool.endpoints.base import Sink
 from tgmtool.endpoints.local import FileSink
@@ -337,7 +338,11 @@ def test_a_write_that_fits_only_in_part_is_an_error_and_can_be_taken_back(path: 
     start = b"0" * 50 if how == "append" else b""
     path.write_bytes(start)
     done = subprocess.run(
-        [sys.executable, "-c", IN_LITTLE_ROOM, str(path), how], capture_output=True, text=True, check=False
+        [sys.executable, "-c", IN_LITTLE_ROOM, str(path), how],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(LIMITED),
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

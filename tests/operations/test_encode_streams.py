@@ -13,6 +13,7 @@ import pytest
 import tgmtool
 from tests.operations.producers import assert_clean, codes_in, kinds_in, places_in
 from tests.operations.streams import FIXED, buffered, framed, objects_in, steps_of
+from tests.processes import LIMITED, environment
 from tgmtool import EncodeError, FormatError, MemorySource, MessageSpan, SourceError, Stream, TruncatedError
 from tgmtool.messages.stream import Place, Sender
 from tgmtool.operations.encode import Interruption, Production, produce
@@ -352,7 +353,7 @@ def test_what_appears_whole_leaves_nothing_unless_its_predecessor_names_it(tmp_p
     assert_clean(tmp_path / "run.tgm", tmp_path / "run.1.tgm")
 
 
-LIMITED = """
+FILLS_UP = """
 import resource, sys
 from tests.operations.test_encode_streams import *
 size = int(sys.argv[4])
@@ -381,8 +382,10 @@ def test_a_disk_that_fills_up_is_marked_if_there_is_room_and_can_be_continued(
     path = tmp_path / "a.tgm"
     if how == "append":
         made(path, [0], PLAN._replace(stream=OPEN))
-    words = [sys.executable, "-c", LIMITED, str(path), group, how, str(size)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    words = [sys.executable, "-c", FILLS_UP, str(path), group, how, str(size)]
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, timeout=60, env=environment(LIMITED)
+    )
     assert done.returncode == 0, done.stderr
     cut = any(isinstance(found, tgmtool.Gap) for found in tgmtool.scan(path, unit="message"))
     if not cut and kinds_in(path)[-1][1] == "error":

@@ -18,7 +18,7 @@ import pytest
 import tgmtool
 from tests.operations.streams import field, framed, objects_in, piped, steps_of
 from tests.operations.test_encode import PLAN, made
-from tests.processes import wait_until
+from tests.processes import LIMITED, environment, wait_until
 from tgmtool import EncodeError, MemorySource, SourceError, Style
 from tgmtool.endpoints.stdio import StreamSource
 from tgmtool.operations.encode import Interruption, Production, produce
@@ -54,7 +54,7 @@ def test_a_full_device_is_an_error_of_ours() -> None:
     assert caught.value.errno == errno.ENOSPC
 
 
-LIMITED = """
+FILLS_UP = """
 import resource, sys
 from tests.operations.test_failures import *
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -81,7 +81,11 @@ def test_a_disk_that_fills_up_leaves_whole_objects(tmp_path: Path, group: str, h
         made(path, [0])
         first = 1
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(path), group, how], capture_output=True, text=True, check=False
+        [sys.executable, "-c", FILLS_UP, str(path), group, how],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(LIMITED),
     )
     assert done.returncode == 0, done.stderr
     assert "cut back to the last whole" in done.stdout

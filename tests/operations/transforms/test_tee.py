@@ -13,6 +13,7 @@ import tensogram
 import tgmtool
 from tests.operations.streams import steps_of
 from tests.operations.transforms.messages import kinds, one, run, units
+from tests.processes import LIMITED, environment
 from tgmtool import SourceError, TruncatedError
 from tgmtool.endpoints.memory import MemorySink
 from tgmtool.operations.outputs import Output
@@ -117,7 +118,12 @@ def test_a_disk_that_is_full_is_named_and_the_copy_cut_back(tmp_path: Path) -> N
         f"run(Tee(Output({str(copy)!r})), streamed())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment(LIMITED),
     )
     assert "SourceError" in done.stderr
     assert "1 whole messages" in done.stderr
