@@ -26,7 +26,7 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(_number, signal.SIG_DFL)
 
 LIMITED = {"PYTHONDONTWRITEBYTECODE": "1"}
-"""For who may write small files only: Python would cut a compiled module, which could not be imported again."""
+"""For who may write small files only: Python would cut a compiled module, which nobody could import then."""
 
 
 class Ended(NamedTuple):

@@ -21,6 +21,7 @@ _BAR = 12
 # Figures and the columns that they take, with a space; in a narrower terminal something gives way.
 _FIGURES = {"messages": 9, "MB": 9, "MB/s": 7, "full": 6, "oldest": 9}
 _WIDE, _NARROW = 78, 60
+_ROOMY = 24  # columns of a name
 
 
 class Meter:
@@ -132,6 +133,7 @@ class Meter:
             figures["full"] = _BAR + 2
         names = ("from",) if width < _NARROW else ("from", "to")
         room = (width - sum(figures.values()) - len(names) - 1) // len(names)
+        prefix = "" if room >= _ROOMY else "stage "
         table = Table(title=Text(f"{safe(self._title, 40)}{self._far(links)}"), box=None, pad_edge=False)
         for head in names:
             table.add_column(head, overflow="ellipsis", no_wrap=True, max_width=max(room, 4))
@@ -141,8 +143,8 @@ class Meter:
             share = min(link.held / link.capacity, 1.0)
             full = ("#" * round(share * _BAR)).ljust(_BAR, ".") if width >= _WIDE else f"{share:.0%}"
             cells: dict[str, Any] = {
-                "from": Text(safe(link.before if "to" in names else link.before.removeprefix("stage "), 30)),
-                "to": Text(safe(link.after, 30)),
+                "from": Text(safe(link.before.removeprefix(prefix), 30)),
+                "to": Text(safe(link.after.removeprefix(prefix), 30)),
                 "messages": str(link.messages),
                 "MB": f"{link.bytes / 1e6:.1f}",
                 "MB/s": f"{self._rate(at, link, now) / 1e6:.1f}",
