@@ -276,6 +276,26 @@ def test_a_message_that_was_taken_back_is_gone_on_behind(path: Path, state: str)
     assert steps_of(there(path, state)) == [*range(5, 9)] * 3
 
 
+def test_a_first_message_of_which_nothing_was_taken_may_be_taken_back(path: Path, state: str) -> None:
+    torn = streaming(range(1, 4))
+    first_object = next(iter(object_ends(torn)))
+    path.write_bytes(torn[: first_object - 1])
+    assert steps_of(there(path, state)) == []
+    path.write_bytes(b"")
+    assert steps_of(there(path, state)) == []
+    path.write_bytes(torn[: first_object - 1])
+    assert steps_of(there(path, state)) == []
+    path.write_bytes(buffered(range(5, 9)))
+    assert steps_of(there(path, state)) == [5, 6, 7, 8]
+
+
+def test_a_first_message_of_which_something_was_taken_may_not_be_another(path: Path, state: str) -> None:
+    path.write_bytes(streaming(range(1, 4))[:-10])
+    assert steps_of(there(path, state)) == [1, 2, 3]
+    path.write_bytes(buffered(range(5, 9)) * 3)
+    assert refusal(path, state) == "wrong_file"
+
+
 GOOD: dict[str, Any] = {
     "file": "x",
     **dict.fromkeys(("message", "offset", "number", "objects"), 0),

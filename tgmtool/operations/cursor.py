@@ -63,7 +63,9 @@ class Cursor(NamedTuple):
         if isinstance(source, FileSource):
             status = source.status()
             device, inode = status.st_dev, status.st_ino
-        head = _head(source, min(message or offset, _HEAD))  # not of the open message: it may be taken back
+        # Not of the open message, which may be taken back; of the first one if something of it was taken.
+        known = message or (offset if objects else 0)
+        head = _head(source, min(known, _HEAD))
         before, start = _before(source, offset), _before(source, message)
         return cls(file, message, offset, number, objects, head, before, start, device, inode)
 
