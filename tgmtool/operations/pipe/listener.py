@@ -11,6 +11,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from .cancel import Cancel
 
@@ -68,7 +69,7 @@ class _Voice:
 
 
 class Listener:
-    """One thread for all stages.
+    """One thread for all stages, and for the processes that begin while it listens.
 
     Args:
         said: Takes every line.
@@ -81,6 +82,10 @@ class Listener:
         self._poller = select.poll()
         self._cancel = Cancel()
         self._poller.register(self._cancel.descriptor, select.POLLIN)
+        self._woken, self._bell = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._bell, False)
+        self._poller.register(self._woken, select.POLLIN)
         self._voices: dict[int, _Voice] = {}
         self._by_label: dict[str, _Voice] = {}
         self._lock = threading.Lock()
@@ -88,8 +93,13 @@ class Listener:
 
     def add(self, descriptor: int, label: str) -> None:
         """Listen to a descriptor, which is ours from now on."""
-        self._voices[descriptor] = self._by_label[label] = _Voice(label, self._said, self._most)
-        self._poller.register(descriptor, select.POLLIN)
+        with self._lock:
+            self._voices[descriptor] = self._by_label[label] = _Voice(label, self._said, self._most)
+            self._poller.register(descriptor, select.POLLIN)
+            if self._bell >= 0:
+                # Whoever waits already does not see what is added; a full bell rings anyway.
+                with suppress(BlockingIOError):
+                    os.write(self._bell, b"!")
 
     def heard(self, label: str, text: bytes) -> None:
         """Take what somebody else has read."""
@@ -103,11 +113,14 @@ class Listener:
         self._thread.start()
 
     def _run(self) -> None:
-        while self._voices:
-            for descriptor, _ in self._poller.poll():
-                if descriptor == self._cancel.descriptor:
-                    self._read_the_rest()
-                    return
+        while True:
+            ready = {descriptor for descriptor, _ in self._poller.poll()}
+            if self._cancel.descriptor in ready:
+                self._read_the_rest()
+                return
+            if self._woken in ready:
+                os.read(self._woken, _READ)
+            for descriptor in ready - {self._woken}:
                 self._read(descriptor)
 
     def _read(self, descriptor: int) -> bool:
@@ -146,6 +159,10 @@ class Listener:
             voice.end()
         if self._thread is None or not self._thread.is_alive():
             self._cancel.close()
+            with self._lock:
+                os.close(self._bell)
+                os.close(self._woken)
+                self._bell = self._woken = -1
             for descriptor in self._voices:
                 os.close(descriptor)
             self._voices.clear()
