@@ -11,8 +11,8 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
+from .bell import Bell
 from .cancel import Cancel
 
 _READ = 65536
@@ -82,10 +82,8 @@ class Listener:
         self._poller = select.poll()
         self._cancel = Cancel()
         self._poller.register(self._cancel.descriptor, select.POLLIN)
-        self._woken, self._bell = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(self._bell, False)
-        self._poller.register(self._woken, select.POLLIN)
+        self._bell = Bell()
+        self._poller.register(self._bell.descriptor, select.POLLIN)
         self._voices: dict[int, _Voice] = {}
         self._by_label: dict[str, _Voice] = {}
         self._lock = threading.Lock()
@@ -96,10 +94,7 @@ class Listener:
         with self._lock:
             self._voices[descriptor] = self._by_label[label] = _Voice(label, self._said, self._most)
             self._poller.register(descriptor, select.POLLIN)
-            if self._bell >= 0:
-                # Whoever waits already does not see what is added; a full bell rings anyway.
-                with suppress(BlockingIOError):
-                    os.write(self._bell, b"!")
+            self._bell.ring()  # whoever waits already does not see what is added
 
     def heard(self, label: str, text: bytes) -> None:
         """Take what somebody else has read."""
@@ -118,9 +113,9 @@ class Listener:
             if self._cancel.descriptor in ready:
                 self._read_the_rest()
                 return
-            if self._woken in ready:
-                os.read(self._woken, _READ)
-            for descriptor in ready - {self._woken}:
+            if self._bell.descriptor in ready:
+                self._bell.silence()
+            for descriptor in ready - {self._bell.descriptor}:
                 self._read(descriptor)
 
     def _read(self, descriptor: int) -> bool:
@@ -160,9 +155,7 @@ class Listener:
         if self._thread is None or not self._thread.is_alive():
             self._cancel.close()
             with self._lock:
-                os.close(self._bell)
-                os.close(self._woken)
-                self._bell = self._woken = -1
+                self._bell.close()
             for descriptor in self._voices:
                 os.close(descriptor)
             self._voices.clear()

@@ -10,14 +10,13 @@ import fcntl
 import os
 import stat
 import struct
+import termios
 from time import monotonic
-
-_FIONREAD = 0x541B
 
 
 def unread_of(descriptor: int) -> int:
     """Return the bytes in a pipe or socket that nobody has read yet, from either end."""
-    found: int = struct.unpack("i", fcntl.ioctl(descriptor, _FIONREAD, bytes(4)))[0]
+    found: int = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))[0]
     return found
 
 

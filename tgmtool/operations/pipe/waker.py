@@ -6,33 +6,28 @@ that says that a process ended, somebody has to look again now and then.
 
 from __future__ import annotations
 
-import os
 import select
 from collections.abc import Iterable
 
+from .bell import Bell
 from .process_stage import ProcessStage
 
 _PERIOD = 0.05  # seconds between two looks at a process that has no descriptor
 
 
 class Waker:
-    """A bell that anybody may ring, a signal handler too."""
+    """Waits for a bell that anybody may ring, and for processes."""
 
     def __init__(self) -> None:
-        self._woken, self._bell = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(self._bell, False)
+        self._bell = Bell()
         self._poller = select.poll()
-        self._poller.register(self._woken, select.POLLIN)
+        self._poller.register(self._bell.descriptor, select.POLLIN)
         self._watched: dict[ProcessStage, int] = {}
         self._ended: set[ProcessStage] = set()
 
     def ring(self) -> None:
-        """Wake whoever waits."""
-        try:
-            os.write(self._bell, b"!")
-        except OSError:
-            return  # it rings already, or nobody waits any more
+        """Wake whoever waits; a signal handler may do so."""
+        self._bell.ring()
 
     def wait(self, stages: Iterable[ProcessStage], seconds: float) -> None:
         """Return when the bell rang, a process ended, or so many seconds passed.
@@ -44,8 +39,8 @@ class Waker:
         alive = [each for each in stages if each.process is not None and each not in self._ended]
         blind = [each for each in alive if not self._watch(each)]
         for descriptor, _ in self._poller.poll((min(seconds, _PERIOD) if blind else seconds) * 1000):
-            if descriptor == self._woken:
-                self._silence()
+            if descriptor == self._bell.descriptor:
+                self._bell.silence()
         for each in alive:
             if each.process is not None and each.process.has_ended():
                 self._ended.add(each)
@@ -62,15 +57,6 @@ class Waker:
             self._poller.register(descriptor, select.POLLIN)
         return descriptor >= 0
 
-    def _silence(self) -> None:
-        try:
-            while os.read(self._woken, 4096):
-                pass
-        except BlockingIOError:
-            return
-
     def close(self) -> None:
         """Let go of the bell."""
-        os.close(self._bell)
-        os.close(self._woken)
-        self._bell = self._woken = -1
+        self._bell.close()
