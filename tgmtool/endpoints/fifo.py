@@ -18,7 +18,6 @@ from .local import source_error
 from .stdio import StreamSink
 
 _LOOK_UP = 0.05  # seconds
-_IOV_MAX = 512
 
 
 class FifoSink(StreamSink):
@@ -62,26 +61,14 @@ class FifoSink(StreamSink):
             BrokenPipeError: Its reader is gone.
         """
         self._wait_for_reader()
+        super().write(pieces)
+
+    def _wait_for_room(self, descriptor: int) -> None:
         poller = select.poll()
-        poller.register(self.descriptor, select.POLLOUT)
-        waiting = [memoryview(piece).cast("B") for piece in pieces if len(piece)]
-        while waiting:
-            try:
-                written = os.writev(self.descriptor, waiting[:_IOV_MAX])
-            except BlockingIOError:
-                poller.poll(_LOOK_UP * 1000)
-                if self._stopped.is_set():
-                    raise SourceError("its reader takes nothing", uri=self.name) from None
-                continue
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                raise source_error(error, self.name) from error
-            self._position += written
-            while waiting and written >= len(waiting[0]):
-                written -= len(waiting.pop(0))
-            if written:
-                waiting[0] = waiting[0][written:]
+        poller.register(descriptor, select.POLLOUT)
+        poller.poll(_LOOK_UP * 1000)
+        if self._stopped.is_set():
+            raise SourceError("its reader takes nothing", uri=self.name)
 
     def close(self) -> None:
         """Let the reader see the end; one who has not come yet, too."""

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import SourceError
 from .base import Bytes, Sink, Source
@@ -154,10 +154,25 @@ class MappedSource(Source):
         """Let go; the mapping ends with the last array that views it."""
 
 
-def write_all(descriptor: int, pieces: Sequence[Bytes]) -> int:
+def until_writable(descriptor: int) -> None:
+    """Return when writing would not block."""
+    import select
+
+    poller = select.poll()
+    poller.register(descriptor, select.POLLOUT)
+    poller.poll()
+
+
+def write_all(
+    descriptor: int, pieces: Sequence[Bytes], *, wait: Callable[[int], object] = until_writable
+) -> int:
     """Write all the pieces, looping over short writes; return the number of bytes.
 
-    A descriptor that is not ready (a non-blocking pipe) is waited for.
+    Args:
+        descriptor: Where to.
+        pieces: In order.
+        wait: Called where the descriptor is not ready (a non-blocking pipe), and then it is tried again;
+            what it raises ends the writing.
     """
     waiting = [memoryview(piece).cast("B") for piece in pieces if len(piece)]
     total = 0
@@ -168,11 +183,7 @@ def write_all(descriptor: int, pieces: Sequence[Bytes]) -> int:
         try:
             written = os.writev(descriptor, batch)
         except BlockingIOError:
-            import select
-
-            poller = select.poll()
-            poller.register(descriptor, select.POLLOUT)
-            poller.poll()
+            wait(descriptor)
             continue
         total += written
         while waiting and written >= len(waiting[0]):

@@ -7,7 +7,7 @@ A place whose file system cannot hold back what is not complete is written as it
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import SourceError
@@ -32,12 +32,8 @@ class RemoteSink(StreamSink):
     def __init__(self, url: str, *, exclusive: bool = True) -> None:
         super().__init__(-1, redact_url(url))
         self._file: Any = None
-        try:
+        with self._told():
             self._file = self._open(url.partition("#")[0], exclusive=exclusive)
-        except NotImplementedError as error:
-            raise SourceError("can be read and not written", uri=self.name) from error
-        except Exception as error:  # every file system has errors of its own
-            raise self._failed(error) from error
         if self._file is None:
             raise SourceError("already exists; use --force to replace it", uri=self.name)
 
@@ -52,36 +48,36 @@ class RemoteSink(StreamSink):
 
     def write(self, pieces: Sequence[Bytes]) -> None:
         """Write all the pieces; some of them may wait here for more."""
-        try:
+        with self._told():
             for piece in pieces:
                 self._file.write(memoryview(piece).cast("B"))
                 self._position += len(piece)
-        except Exception as error:
-            raise self._failed(error) from error
 
     def close(self) -> None:
         """Let the object appear."""
         if self._file is None:
             return
         file, self._file = self._file, None
-        try:
+        with self._told():
             file.close()
             file.commit()
-        except Exception as error:
-            raise self._failed(error) from error
 
     def abort(self) -> None:
         """Let nothing appear, as far as the place allows that."""
         if self._file is None:
             return
         file, self._file = self._file, None
-        try:
+        with self._told():
             file.discard()
-        except Exception as error:
-            raise self._failed(error) from error
         with contextlib.suppress(AttributeError):
             file.closed = True  # else what collects it would complete it after all
 
-    def _failed(self, error: Exception) -> SourceError:
-        text = redact(" ".join(str(error).split())) or type(error).__name__
-        return SourceError(f"cannot be written: {text}", uri=self.name)
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except NotImplementedError as error:
+            raise SourceError("can be read and not written", uri=self.name) from error
+        except Exception as error:  # every file system has errors of its own
+            text = redact(" ".join(str(error).split())) or type(error).__name__
+            raise SourceError(f"cannot be written: {text}", uri=self.name) from error

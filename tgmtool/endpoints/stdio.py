@@ -15,7 +15,7 @@ from typing import IO
 from ..errors import SourceError
 from ..limits import DEFAULT_LIMITS
 from .base import Bytes, Sink, Source
-from .local import FileSource, source_error, write_all
+from .local import FileSource, source_error, until_writable, write_all
 from .readable import wait_readable
 
 _PIPE_READ = 1 << 20
@@ -189,11 +189,14 @@ class StreamSink(Sink):
     def write(self, pieces: Sequence[Bytes]) -> None:
         """Write all the pieces."""
         try:
-            self._position += write_all(self.descriptor, pieces)
-        except BrokenPipeError:
+            self._position += write_all(self.descriptor, pieces, wait=self._wait_for_room)
+        except (BrokenPipeError, SourceError):
             raise
         except OSError as error:
             raise source_error(error, self.name) from error
+
+    def _wait_for_room(self, descriptor: int) -> None:
+        until_writable(descriptor)
 
     def patch_at(self, offset: int, data: Bytes) -> None:
         """A stream cannot be patched."""
